@@ -1,0 +1,88 @@
+"""Jesse's timestamp replay, told when to start, and one mend to it. Everything here touches private functions of Jesse;
+`PRIVATE_FUNCTIONS` lists them with the fingerprint of the code they were written against, and a test compares.
+
+Why: (1) Jesse begins a replay when the *last* symbol of the pool was listed, and Sigil routes the whole pool; here the
+replay begins when it is told to, earlier candles are warm-up, and a symbol that is listed later simply joins. (2) When an
+order fills inside a larger bar, Jesse rebuilds that bar from as many candles as minutes have passed, which reaches into
+earlier bars where minutes are absent, and fails outright on the first bars; here it takes the candles of the bar's own
+span. On candles without a hole both do the same, and there Jesse's faster simulator is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# module:function -> first 16 hex digits of the SHA-256 of its source in jesse 3.5.3
+PRIVATE_FUNCTIONS: dict[str, str] = {
+    "jesse.modes.backtest_mode:_uses_observed_timestamp_replay": "",
+    "jesse.modes.backtest_mode:_timestamp_replay_common_start": "",
+    "jesse.modes.backtest_mode:_prepare_timestamp_replay_warmup": "",
+    "jesse.modes.backtest_mode:_update_all_routes_a_partial_candle": "",
+    "jesse.modes.backtest_mode:_timestamp_simulator": "",
+    "jesse.modes.backtest_mode:_step_simulator": "",
+}
+
+
+def fingerprint(function: Callable[..., Any]) -> str:
+    """Return the first 16 hex digits of the SHA-256 of a function's source."""
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+
+
+def shares_one_clock(candles: Mapping[str, NDArray[np.float64]], start_ms: int, bar_minutes: int) -> bool:
+    """Return whether all series begin at `start_ms`, on a bar's boundary, and run on minute by minute without a hole."""
+    series = list(candles.values())
+    times = series[0][:, 0]
+    return (
+        int(times[0]) == start_ms
+        and start_ms % (bar_minutes * 60_000) == 0
+        and bool((np.diff(times) == 60_000).all())
+        and all(np.array_equal(s[:, 0], times) for s in series[1:])
+    )
+
+
+@contextmanager
+def observed_replay(start_ms: int) -> Iterator[None]:
+    """Make Jesse's simulator replay what was observed from `start_ms` on, for the length of the block."""
+    from jesse.modes import backtest_mode
+
+    replaced: dict[str, Any] = {
+        "_uses_observed_timestamp_replay": lambda candles: True,
+        "_timestamp_replay_common_start": lambda candles: start_ms,
+        "_update_all_routes_a_partial_candle": _rebuild_bars_of_a_fill,
+    }
+    originals = {name: getattr(backtest_mode, name) for name in replaced}
+    for name, function in replaced.items():
+        setattr(backtest_mode, name, function)
+    try:
+        yield
+    finally:
+        for name, function in originals.items():
+            setattr(backtest_mode, name, function)
+
+
+def _rebuild_bars_of_a_fill(exchange: str, symbol: str, storable_temp_candle: NDArray[np.float64]) -> None:
+    """Store the part of a minute up to a fill, and the larger bars as they stand at it, each from its own span only."""
+    from jesse.config import config
+    from jesse.constants import TIMEFRAME_TO_ONE_MINUTES
+    from jesse.services import candle_service
+
+    add = {"with_execution": False, "with_generation": False}
+    candle_service.add_candle(storable_temp_candle, exchange, symbol, "1m", **add)
+    minutes = candle_service.get_candles(exchange, symbol, "1m")
+    for timeframe in config["app"]["considering_timeframes"]:
+        if timeframe == "1m":
+            continue
+        length = TIMEFRAME_TO_ONE_MINUTES[timeframe]
+        begin = storable_temp_candle[0] - storable_temp_candle[0] % (length * 60_000)
+        recent = minutes[-length:]
+        span = recent[np.searchsorted(recent[:, 0], begin, side="left") :]
+        candle_service.add_candle(
+            candle_service.generate_candle_from_observed_minutes(timeframe, span), exchange, symbol, timeframe, **add
+        )

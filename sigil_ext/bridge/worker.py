@@ -1,0 +1,148 @@
+"""Simulations in processes of their own: one host process imports Jesse once and forks a child for each run.
+
+The host is a plain subprocess, outside the project folder, because Jesse opens a database when it is imported inside one,
+and outside pytest, because Jesse behaves otherwise under it. Start at `run_all`, which a service calls; the lower half of
+the file runs in the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from multiprocessing import connection, get_context
+from typing import IO, Any
+
+from sigil_ext.bridge.records import Message
+from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult, simulate
+from sigil_ext.errors import SigilError, SimulationFailed, UsageError
+
+
+def run_all(
+    requests: Sequence[SimulationRequest],
+    workers: int,
+    on_progress: Callable[[int, float], None] = lambda index, share: None,
+) -> list[SimulationResult]:
+    """Run every request, at most `workers` at a time, and return the results in the order of the requests.
+
+    Args:
+        on_progress: called with the index of a request and its share done, 0..1.
+    Raises:
+        SigilError: the first run that failed, with its own sentence; the others are ended.
+        SimulationFailed: the host or a child died.
+    """
+    results: dict[int, SimulationResult] = {}
+    with tempfile.TemporaryDirectory(prefix="sigil-run-") as folder, open(f"{folder}/log", "w+") as log:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+        environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
+        host = subprocess.Popen(
+            [sys.executable, "-m", __spec__.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+            cwd=folder, env=environment, start_new_session=True,
+        )  # fmt: skip
+        assert host.stdin is not None
+        assert host.stdout is not None
+        try:
+            pickle.dump((list(requests), workers), host.stdin)
+            host.stdin.flush()
+            while len(results) < len(requests):
+                message = _read(host.stdout)
+                if message is None:
+                    raise SimulationFailed(f"the simulation process died: {_last_line(log)}")
+                if message.kind == "progress":
+                    on_progress(message.index, message.payload)
+                elif message.kind == "done":
+                    results[message.index] = message.payload
+                    on_progress(message.index, 1.0)
+                else:
+                    wrong_use, sentence, trace = message.payload
+                    raise (UsageError if wrong_use else SimulationFailed)(sentence) from SimulationFailed(trace)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(host.pid, signal.SIGKILL)  # the children are in its group
+            host.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                host.stdin.close()
+            host.wait()
+    return [results[index] for index in range(len(requests))]
+
+
+def _read(stream: IO[bytes]) -> Message | None:
+    try:
+        message: Message = pickle.load(stream)
+    except EOFError:
+        return None
+    return message
+
+
+def _last_line(log: IO[str]) -> str:
+    log.flush()
+    log.seek(0)
+    lines = [line.strip() for line in log if line.strip()]
+    return lines[-1] if lines else "it left no message"
+
+
+# --- in the host ------------------------------------------------------------------------------------------------
+
+
+def _host() -> None:
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever Jesse prints belongs to the log, not between the messages
+    import jesse.research  # imported once, inherited by every child
+
+    requests, workers = pickle.load(sys.stdin.buffer)
+    context = get_context("fork")
+    waiting = list(enumerate(requests))
+    running: dict[Any, tuple[int, Any]] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            index, request = waiting.pop(0)
+            receiver, sender = context.Pipe(duplex=False)
+            child = context.Process(target=_child, args=(index, request, sender), daemon=True)
+            child.start()
+            sender.close()
+            running[receiver] = (index, child)
+        for ready in connection.wait(list(running)):
+            index, child = running[ready]
+            try:
+                message = ready.recv()  # type: ignore[union-attr]
+            except EOFError:
+                child.join()
+                del running[ready]
+                if child.exitcode:
+                    died = f"{requests[index].label}: the simulation process died (exit status {child.exitcode})"
+                    _send(out, Message(index, "failed", (False, died, "")))
+                continue
+            _send(out, message)
+
+
+def _send(out: IO[bytes], message: Message) -> None:
+    pickle.dump(message, out, protocol=pickle.HIGHEST_PROTOCOL)
+    out.flush()
+
+
+def _child(index: int, request: SimulationRequest, sender: Any) -> None:
+    import traceback
+
+    told = 0.0
+
+    def progress(share: float) -> None:
+        nonlocal told
+        if share - told >= 0.01:
+            told = share
+            sender.send(Message(index, "progress", share))
+
+    try:
+        message = Message(index, "done", simulate(request, progress))
+    except SigilError as error:
+        message = Message(index, "failed", (isinstance(error, UsageError), str(error), traceback.format_exc()))
+    sender.send(message)
+    sender.close()
+
+
+if __name__ == "__main__":
+    _host()

@@ -1,0 +1,7 @@
+"""The moderate variant; what makes it so is in overlays/moderate.yaml."""
+
+from sigil_ext.bridge.strategy import VariantStrategy
+
+
+class Moderate(VariantStrategy):
+    variant = "moderate"
