@@ -16,8 +16,11 @@ from sigil_ext.rules.types import (
     Entry,
     Exit,
     OpenPosition,
+    OperatorAct,
     Protection,
     ProtectionEvent,
+    RefusalCount,
+    RefusalReason,
     Refused,
     Signal,
     UniverseScan,
@@ -55,17 +58,27 @@ class Store(Protocol):
 
     # --- positions ------------------------------------------------------------------------------------------------
     def enter(self, entry: Entry, *, stacking: bool = False) -> Entered | Refused:
-        """Open a position in one transaction: lock, re-check, position, cooldown, signal. Never raises for a rival."""
+        """Open a position in one transaction: lock, re-check, position, cooldown, signal. Never raises for a rival.
+
+        With `stacking` the open rows are not asked about; one open row a symbol stays the law all the same, so a second
+        one in the store's own table is refused as `position_open` (a stacked entry is an `increase`).
+        """
         ...
 
     def increase(self, position_id: int, *, at: datetime, price: float, qty: float, stop_price: float) -> None:
         """Add to an open position (stacked entries of `legacy`): average entry price, summed quantity, new stop."""
         ...
 
-    def move_stop(self, position_id: int, *, at: datetime, stop_price: float, high_water: float) -> None: ...
+    def move_stop(self, position_id: int, *, at: datetime, stop_price: float, high_water: float) -> None:
+        """Raise stop and high-water mark; neither moves down. Nothing happens to a position that is closed already."""
+        ...
 
     def close(self, exit: Exit, ban: BanPolicy, cooldown_until: datetime | None = None) -> Protection | None:
-        """Close a position; a hard stop counts as a violation and may ban. Return the symbol's protection afterwards."""
+        """Close a position; a hard stop counts as a violation and may ban. Return the symbol's protection afterwards.
+
+        Closing it a second time changes nothing, so that an exit may be written again after a crash or a lost commit.
+        Raises UsageError for a position that never was.
+        """
         ...
 
     # --- protections by a person ----------------------------------------------------------------------------------
@@ -79,7 +92,7 @@ class Store(Protocol):
         """Return the events of `symbol`, oldest first."""
         ...
 
-    # --- breaker --------------------------------------------------------------------------------------------------
+    # --- breaker; every act, here and by a person above, is kept ---------------------------------------------------
     def trip(self, *, at: datetime, actor: str, reason: str) -> Breaker:
         """Trip the breaker. Latching: a second trip keeps the first reason and time."""
         ...
@@ -87,12 +100,21 @@ class Store(Protocol):
     def reset(self, *, at: datetime, actor: str, reason: str) -> Breaker: ...
     def pause(self, *, at: datetime, actor: str, reason: str) -> Breaker: ...
     def resume(self, *, at: datetime, actor: str, reason: str) -> Breaker: ...
+    def acts(self) -> Sequence[OperatorAct]:
+        """Return every trip, reset, pause, resume, manual cooldown, ban and lift, oldest first."""
+        ...
 
     # --- the record -----------------------------------------------------------------------------------------------
     def record_signal(self, signal: Signal, *, acted: bool, reject_reason: str | None) -> None: ...
     def signals(self, since: datetime | None = None) -> list[tuple[Signal, bool, str | None]]:
         """Return (signal, acted, reject_reason), oldest first."""
         ...
+
+    def count_refusal(self, symbol: str, reason: RefusalReason, *, at: datetime, signal: bool) -> None:
+        """Count one bar on which `symbol` was refused; `signal`: the entry rules would have entered."""
+        ...
+
+    def refusals(self) -> list[RefusalCount]: ...
 
     def save_scan(self, scan: UniverseScan) -> int:
         """Store a scan with every reason and return its id, the `universe_id` stamped on positions."""

@@ -77,6 +77,17 @@ class ProtectionEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorAct:
+    """One act upon a variant's breaker, pause or protections: who did what, when and why."""
+
+    at: datetime
+    actor: str
+    act: Literal["trip", "reset", "pause", "resume", "cooldown", "ban", "lift"]
+    symbol: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Breaker:
     """The circuit breaker and the pause of a variant. Both block entries and nothing else."""
 
@@ -142,6 +153,18 @@ class Refused:
     at: datetime
     reason: RefusalReason
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalCount:
+    """How often `symbol` was refused for one reason: bars with the guard shut, and how many of them held a signal."""
+
+    symbol: str
+    reason: RefusalReason
+    bars: int
+    signals: int
+    first_at: datetime
+    last_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,26 @@
+"""Queries by name: `sql/<subject>.sql` holds them, each under a line `-- name: <name>`. Start at `load`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+FOLDER = Path(__file__).parent / "sql"
+_NAME = re.compile(r"^-- name: (\w+)[ \t]*$", re.MULTILINE)
+
+
+@cache
+def load(subject: str) -> Mapping[str, str]:
+    """Return the queries of `sql/<subject>.sql` by name.
+
+    Raises:
+        ValueError: a name stands there twice.
+    """
+    parts = _NAME.split((FOLDER / f"{subject}.sql").read_text(encoding="utf-8"))
+    names, bodies = parts[1::2], parts[2::2]
+    if len(set(names)) != len(names):
+        raise ValueError(f"sql/{subject}.sql names a query twice")
+    return MappingProxyType({name: body.strip() for name, body in zip(names, bodies, strict=True)})

@@ -1,0 +1,21 @@
+-- The breaker, the pause, the locks of the entry transaction, and what people did.
+
+-- name: try_lock
+SELECT pg_try_advisory_xact_lock(%(key)s)
+
+-- name: lock
+SELECT pg_advisory_xact_lock(%(key)s)
+
+-- name: read
+SELECT key, value FROM system_state WHERE key IN ('breaker', 'pause')
+
+-- name: write
+INSERT INTO system_state (key, value, updated_at) VALUES (%(key)s, %(value)s, %(at)s)
+ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at
+
+-- name: insert_act
+INSERT INTO operator_acts (at, actor, act, symbol, reason)
+VALUES (%(at)s, %(actor)s, %(act)s, %(symbol)s, %(reason)s)
+
+-- name: acts
+SELECT at, actor, act, symbol, reason FROM operator_acts ORDER BY id
