@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 
 # module:function -> first 16 hex digits of the SHA-256 of its source in jesse 3.5.3
 PRIVATE_FUNCTIONS: dict[str, str] = {
-    "jesse.modes.backtest_mode:_uses_observed_timestamp_replay": "",
-    "jesse.modes.backtest_mode:_timestamp_replay_common_start": "",
-    "jesse.modes.backtest_mode:_prepare_timestamp_replay_warmup": "",
-    "jesse.modes.backtest_mode:_update_all_routes_a_partial_candle": "",
-    "jesse.modes.backtest_mode:_timestamp_simulator": "",
-    "jesse.modes.backtest_mode:_step_simulator": "",
+    "jesse.modes.backtest_mode:_uses_observed_timestamp_replay": "a48637ea5140d238",
+    "jesse.modes.backtest_mode:_timestamp_replay_common_start": "90c42bdf950142b6",
+    "jesse.modes.backtest_mode:_prepare_timestamp_replay_warmup": "d05639f478de6d5e",
+    "jesse.modes.backtest_mode:_update_all_routes_a_partial_candle": "f36f636c7dc832f9",
+    "jesse.modes.backtest_mode:_timestamp_simulator": "3913c4c8d1f6714a",
+    "jesse.modes.backtest_mode:_step_simulator": "4024583ff4508028",
 }
 
 

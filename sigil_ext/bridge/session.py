@@ -20,7 +20,7 @@ from sigil_ext.rules.breaker import BreakerView, trip_reason
 from sigil_ext.rules.guard import GuardView, first_refusal
 from sigil_ext.rules.ports import Store
 from sigil_ext.rules.protections import active_bar
-from sigil_ext.rules.types import Entered, Entry, Exit, ExitReason, Refused, RefusalReason, Signal, UniverseScan
+from sigil_ext.rules.types import Entry, Exit, ExitReason, RefusalReason, Refused, Signal, UniverseScan
 from sigil_ext.settings.models import VariantSettings
 
 HOUR_MS = 3_600_000

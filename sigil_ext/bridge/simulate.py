@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sigil_ext.bridge.records import Fill, RunRecord, Trade
 from sigil_ext.bridge.replay import observed_replay, shares_one_clock
+from sigil_ext.bridge.routing import data_routes_for, extra_timeframes, jesse_config, routes_for
 from sigil_ext.errors import SimulationFailed, UsageError
 from sigil_ext.rules.equity import marked_equity
 from sigil_ext.rules.excursions import excursions_r, next_day_pct
@@ -100,25 +101,13 @@ def simulate(request: SimulationRequest, progress: Callable[[float], None] = lam
     wallet: dict[str, float] = {}
     strategy = _reporting(plan.strategy, jesse_store, request.exchange, wallet)
     symbols = sorted(candles)
-    routes = [
-        {"exchange": request.exchange, "strategy": strategy, "symbol": s, "timeframe": plan.timeframe} for s in symbols
-    ]
-    data_routes = [
-        {"exchange": request.exchange, "symbol": s, "timeframe": t} for s in symbols for t in plan.data_timeframes
-    ]
+    routes = routes_for(strategy, symbols, plan.timeframe, request.exchange)
+    data_routes = data_routes_for(symbols, plan.data_timeframes, request.exchange)
     jesse_candles = {
         f"{request.exchange}-{s}": {"exchange": request.exchange, "symbol": s, "candles": np.array(candles[s])}
         for s in symbols
     }
-    config = {
-        "starting_balance": plan.starting_balance,
-        "fee": plan.cost_rate,
-        "type": plan.market,
-        "exchange": request.exchange,
-        "warm_up_candles": 0,
-        "futures_leverage": 1,
-        "futures_leverage_mode": "cross",
-    }
+    config = jesse_config(plan.starting_balance, plan.cost_rate, plan.market, request.exchange)
     bar_minutes = max(TIMEFRAME_MINUTES[t] for t in (plan.timeframe, *plan.data_timeframes))
     arguments: dict[str, Any] = {
         "config": config, "routes": routes, "data_routes": data_routes, "candles": jesse_candles,
@@ -152,7 +141,7 @@ class _Plan:
 def _reporting(strategy: type, jesse_store: Any, exchange: str, wallet: dict[str, float]) -> type:
     """Return `strategy` with a note of the wallet's cash, taken when the last route has closed its position."""
 
-    class Reporting(strategy):  # type: ignore[misc,valid-type]
+    class Reporting(strategy):  # type: ignore[misc]
         def _on_close_position(self, order: Any) -> None:
             super()._on_close_position(order)
             wallet["cash"] = float(jesse_store.exchanges.get_exchange(exchange).wallet_balance)
@@ -211,11 +200,10 @@ def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) ->
             final_cash=final_cash,
         )
 
-    larger = settings.atr_timeframe
     return _Plan(
         strategy=strategy,
         timeframe=settings.signal_timeframe,
-        data_timeframes=() if larger == settings.signal_timeframe else (larger,),
+        data_timeframes=extra_timeframes(settings),
         starting_balance=settings.sizing.starting_balance,
         cost_rate=settings.costs.rate,
         market="spot",
@@ -225,6 +213,8 @@ def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) ->
 
 
 def _measure(trade: Trade, minutes: NDArray[np.float64]) -> None:
+    assert trade.stop_pct is not None
+    assert trade.stop_price is not None
     at_close = trade.exit_reason in ("flat_no_move", "session_end") or trade.exit_price > trade.stop_price
     trade.mae_r, trade.mfe_r = excursions_r(
         minutes,

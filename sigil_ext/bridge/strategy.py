@@ -14,6 +14,7 @@ from jesse.store import store as jesse_store
 from jesse.strategies import Strategy
 from numpy.typing import NDArray
 
+from sigil_ext.bridge.bars import closed_bars
 from sigil_ext.bridge.session import BarSignal, Session
 from sigil_ext.db.memory_store import MemoryStore
 from sigil_ext.errors import SettingsError
@@ -48,9 +49,13 @@ class JesseMarket:
     def bars(self, symbol: str, timeframe: str, now_ms: int) -> NDArray[np.float64]:
         """Return the bars of `timeframe` that are closed at `now_ms`, oldest first.
 
-        Read from the store and not through `get_candles`, which appends the bar that is still forming.
+        Read from the store and not through `get_candles`, which appends the bar that is still forming. Where Jesse was
+        given no route of that timeframe (its dashboard), the bars are built here from the minutes.
         """
-        array, index = self._candles.get_storage(self._exchange, symbol, timeframe).snapshot()
+        stored = self._candles.storage.get(f"{self._exchange}-{symbol}-{timeframe}")
+        if stored is None:
+            return closed_bars(self.minutes(symbol), TIMEFRAME_MINUTES[timeframe], now_ms)
+        array, index = stored.snapshot()
         length = TIMEFRAME_MINUTES[timeframe] * 60_000
         while index >= 0 and array[index, 0] + length > now_ms:
             index -= 1
@@ -106,9 +111,9 @@ class VariantStrategy(Strategy):  # type: ignore[misc]
             self.stop_loss = self.position.qty, self.price  # at the close, as a market order
         elif holding.stop > stop:
             self.stop_loss = self.position.qty, holding.stop
-        if reason is None and self._signal.fired and self._refusal is None:
-            if qty := session.increase(self.symbol, self._signal):
-                self.buy = qty, self.price
+        stacks = reason is None and self._signal.fired and self._refusal is None
+        if stacks and (qty := session.increase(self.symbol, self._signal)):
+            self.buy = qty, self.price
 
     def on_increased_position(self, order: Order) -> None:
         self.session.filled(self.symbol, int(self.time), order.side, order.qty, order.price)
@@ -153,14 +158,6 @@ class VariantStrategy(Strategy):  # type: ignore[misc]
                 f"{type(self).__name__} is routed at {self.timeframe}; route it at {settings.signal_timeframe}, "
                 "its signal_timeframe"
             )
-        larger = settings.atr_timeframe
-        if larger != settings.signal_timeframe:
-            followed = {(route.symbol, route.timeframe) for route in self.data_routes}
-            missing = sorted({route.symbol for route in self.routes if (route.symbol, larger) not in followed})
-            if missing:
-                raise SettingsError(
-                    f"no {larger} data route for {', '.join(missing)}; add one for each symbol (its atr_timeframe)"
-                )
 
     def _shared_session(self) -> Session:
         """Return the session that all routes of this variant share; the first route makes it."""

@@ -8,6 +8,7 @@ the file runs in the host.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import pickle
 import signal
@@ -16,11 +17,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from multiprocessing import connection, get_context
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from sigil_ext.bridge.records import Message
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult, simulate
 from sigil_ext.errors import SigilError, SimulationFailed, UsageError
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 
 def run_all(
@@ -92,7 +96,7 @@ def _last_line(log: IO[str]) -> str:
 def _host() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever Jesse prints belongs to the log, not between the messages
-    import jesse.research  # imported once, inherited by every child
+    importlib.import_module("jesse.research")  # once: five seconds that every child inherits
 
     requests, workers = pickle.load(sys.stdin.buffer)
     context = get_context("fork")
@@ -109,7 +113,7 @@ def _host() -> None:
         for ready in connection.wait(list(running)):
             index, child = running[ready]
             try:
-                message = ready.recv()  # type: ignore[union-attr]
+                message = cast("Connection[Any, Message]", ready).recv()
             except EOFError:
                 child.join()
                 del running[ready]

@@ -191,7 +191,7 @@ def longest_gap_minutes(minutes: NDArray[np.float64], now_ms: int, span_ms: int)
         minutes: candles in Jesse's column order, shape (n, 6), oldest first, none opening at or after `now_ms`.
     """
     n = minutes.shape[0]
-    longest = 0.0
+    longest: float = 0.0
     later = float(now_ms)
     since = now_ms - span_ms
     i = n - 1

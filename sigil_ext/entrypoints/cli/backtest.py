@@ -1,0 +1,133 @@
+"""`sigil backtest`: variants or any Jesse strategy over recorded candles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option
+from sigil_ext.bridge.simulate import StrategyRun
+from sigil_ext.errors import UsageError
+from sigil_ext.settings.models import TIMEFRAME_MINUTES
+from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
+
+if TYPE_CHECKING:
+    from sigil_ext.services.backtest import CandleSource
+
+
+@click.command()
+@variant_option(multiple=True)
+@click.option("--all", "every", is_flag=True, help="The four variants that trade on paper; the default.")
+@click.option("--start", metavar="DATE", help="First instant, UTC: 2025-06-17 or 2025-06-17T03:15.")
+@click.option("--finish", metavar="DATE", help="Instant after the last one, UTC.")
+@click.option(
+    "--candles", metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files; default: Jesse's table."
+)
+@click.option("--symbols", metavar="LIST", help="Only these, separated by commas: TST-USDT,DOGS-USDT.")
+@click.option("--exchange", default="Binance Spot", show_default=True, help="Exchange name in Jesse's candle table.")
+@set_option()
+@click.option("--strategy", metavar="MODULE:CLASS", help="Any Jesse strategy instead of variants.")
+@click.option("--timeframe", metavar="T", help="Timeframe of --strategy.  [default: 15m]")
+@click.option(
+    "--data-timeframe", "data_timeframes", multiple=True, metavar="T", help="Further timeframes that --strategy reads."
+)
+@click.option("--balance", type=float, help="Starting balance of --strategy, USD.  [default: 10000]")
+@click.option("--cost-pct", type=float, help="Cost of a side of --strategy, percent.  [default: 0.15]")
+@click.option("--market", type=click.Choice(["spot", "futures"]), help="Market of --strategy.  [default: spot]")
+@click.option("--workers", type=click.IntRange(1, 64), help="Runs at once.  [default: one a processor]")
+@json_option()
+@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write one self-contained page.")
+def backtest(
+    variants: tuple[str, ...], every: bool, start: str | None, finish: str | None, candles: Path | None,
+    symbols: str | None, exchange: str, overrides: tuple[str, ...], strategy: str | None, timeframe: str | None,
+    data_timeframes: tuple[str, ...], balance: float | None, cost_pct: float | None, market: str | None,
+    workers: int | None, as_json: bool, html: Path | None,
+) -> None:  # fmt: skip
+    """Backtest variants, or any Jesse strategy, over recorded candles.
+
+    Prints tables, or JSON with --json: one object for one run, an array for several.
+    """
+    from sigil_ext.services.backtest import (
+        BacktestPlan,
+        folder_source,
+        parse_instant,
+        run_backtest,
+    )
+
+    wanted = [s.strip() for s in symbols.split(",") if s.strip()] if symbols is not None else None
+    if wanted is not None and not wanted:
+        raise UsageError("--symbols names no symbol; example: --symbols TST-USDT,DOGS-USDT")
+    runs: tuple[Variant | StrategyRun, ...]
+    if strategy is not None:
+        if variants or every or overrides:
+            raise UsageError("--strategy cannot be combined with --variant, --all or --set")
+        for name in (timeframe or "15m", *data_timeframes):
+            if name not in TIMEFRAME_MINUTES:
+                raise UsageError(f"unknown timeframe '{name}'; known: {', '.join(TIMEFRAME_MINUTES)}")
+        amount, cost = 10_000.0 if balance is None else balance, 0.15 if cost_pct is None else cost_pct
+        if not 0 < amount < float("inf"):
+            raise UsageError(f"--balance must be more than 0 USD, was {amount:g}")
+        if not 0 <= cost < 100:
+            raise UsageError(f"--cost-pct must be percent from 0 to under 100, was {cost:g}")
+        runs = (StrategyRun(strategy, timeframe or "15m", amount, cost / 100, market or "spot", data_timeframes),)
+    else:
+        given = {"--timeframe": timeframe, "--data-timeframe": data_timeframes, "--balance": balance,
+                 "--cost-pct": cost_pct, "--market": market}  # fmt: skip
+        for option, value in given.items():
+            if value not in (None, ()):
+                raise UsageError(f"{option} goes with --strategy; a variant's is in its overlay (see --set)")
+        names = dict.fromkeys([*(TRADED_VARIANTS if every or not variants else ()), *variants])
+        runs = tuple(load_variant(name, overrides) for name in names)
+    plan = BacktestPlan(
+        runs=runs,
+        candles=folder_source(candles, wanted) if candles is not None else _jesse_table(exchange, wanted),
+        start_ms=parse_instant(start, "--start") if start else None,
+        finish_ms=parse_instant(finish, "--finish") if finish else None,
+        exchange=exchange,
+        workers=workers,
+    )
+    with _progress([run.name for run in runs]) as tell:
+        reports = run_backtest(plan, tell)
+    if html is not None:
+        from sigil_ext.research.backtest_page import write_page
+
+        written = write_page(html, reports)
+        click.echo(f"page: {written.resolve()}", err=as_json)
+    if as_json:
+        print_json(reports[0] if len(reports) == 1 else reports)
+    else:
+        from sigil_ext.entrypoints.cli.tables import print_backtest
+
+        print_backtest(Console(), reports)
+
+
+def _jesse_table(exchange: str, symbols: list[str] | None) -> CandleSource:
+    from sigil_ext.services.backtest import table_source
+    from sigil_ext.services.candles import candle_connection
+
+    return table_source(candle_connection, exchange, symbols)
+
+
+@contextmanager
+def _progress(labels: list[str]) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar a run on a terminal, a line a finished run elsewhere; always on stderr."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+
+        def line(label: str, share: float) -> None:
+            if share >= 1.0:
+                click.echo(f"{label}: simulated", err=True)
+
+        click.echo(f"simulating {', '.join(labels)}", err=True)
+        yield line
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks = {label: bars.add_task(label, total=1.0) for label in labels}
+        yield lambda label, share: bars.update(tasks[label], completed=share)

@@ -1,0 +1,99 @@
+"""`sigil`: the command line. Commands are loaded when they are called, so that --help is quick.
+
+Exit status: 0 fine, 1 found a problem, 2 wrong use. A SigilError is one sentence on stderr; --debug adds the traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from sigil_ext import __version__
+from sigil_ext.errors import SigilError, hint
+
+# command -> module and attribute, one-line help. The index of the command line.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "backtest": ("sigil_ext.entrypoints.cli.backtest:backtest", "Backtest variants or any Jesse strategy."),
+    "candles": ("sigil_ext.entrypoints.cli.candles:candles", "Import, list and check candles."),
+    "config": ("sigil_ext.entrypoints.cli.config:config", "Show and check the settings of variants."),
+    "db": ("sigil_ext.entrypoints.cli.db:db", "Start, stop and look at the embedded PostgreSQL."),
+    "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
+    "protections": ("sigil_ext.entrypoints.cli.protections:protections", "Cooldowns and bans: list, add, lift."),
+    "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"no command '{args[0]}'; {hint(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+
+
+@contextmanager
+def _one_sentence_errors(debug: bool) -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "sigil"
+        click.echo(f"error: {error.format_message().rstrip('.')}; see {where} --help", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except SigilError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has seen enough
+        sys.exit(0)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sigil")
+@click.option("--debug", is_flag=True, help="Print tracebacks with errors.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Sigil: backtest, sweep and paper-trade long-only breakout variants on low-cap spot coins. Never a real order."""
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    debug = "--debug" in sys.argv[1:]
+    arguments = [a for a in sys.argv[1:] if a != "--debug"] if debug else sys.argv[1:]  # accepted anywhere
+    with _one_sentence_errors(debug):
+        status = cli.main(
+            args=["--debug", *arguments] if debug else arguments, prog_name="sigil", standalone_mode=False
+        )
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

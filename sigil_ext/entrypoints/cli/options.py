@@ -1,0 +1,46 @@
+"""Options that several commands share, and the console for people (stderr carries progress, stdout results)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import rich_click as click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def variant_option(required: bool = False, default: str | None = None, multiple: bool = False) -> Callable[[F], F]:
+    """`--variant V`, repeatable with `multiple`."""
+    return click.option(
+        "--variant",
+        "variants" if multiple else "variant",
+        multiple=multiple,
+        required=required,
+        default=() if multiple else default,
+        show_default=default is not None,
+        metavar="NAME",
+        help="A variant: the name of a file in overlays/." + (" Repeatable." if multiple else ""),
+    )
+
+
+def set_option() -> Callable[[F], F]:
+    """`--set key.path=value`, repeatable; on every command that reads a variant."""
+    return click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override one setting, like hard_stop.multiplier=2.5. Repeatable.",
+    )
+
+
+def json_option() -> Callable[[F], F]:
+    """`--json`: the result as JSON on stdout and nothing else there."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+def print_json(document: Any) -> None:
+    """Print `document` as JSON; NaN and infinity are refused, because JSON has no word for them."""
+    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))

@@ -1,0 +1,100 @@
+"""Jesse's dashboard on the project's database: the environment that Jesse wants, then Jesse's own `run` in this process.
+
+Start at `prepare`. What Jesse needs goes into a file of its own under storage/ (mode 0600), so that a user's `.env` may be
+missing or hold nothing but a password.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values, set_key
+
+from sigil_ext.db.connection import Database, create_if_missing, resolve_address
+from sigil_ext.errors import UsageError
+from sigil_ext.settings.environment import load_environment
+from sigil_ext.settings.project import Project
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """A dashboard that is ready to be started: its address, the file with its environment, where its password is."""
+
+    url: str
+    env_file: Path
+    password_from: str
+    root: Path
+
+
+def prepare(project: Project, host: str | None = None, port: int | None = None) -> Dashboard:
+    """Start the database, make Jesse's schema in it and write the environment that Jesse reads.
+
+    Raises:
+        UsageError: the folder is no Jesse project. DatabaseUnavailable: no database.
+    """
+    if not (project.root / "strategies").is_dir():
+        raise UsageError(f"{project.root} holds no strategies/ folder; run it in a Sigil project")
+    environment = load_environment(project)
+    address = resolve_address(project, BASELINE)
+    create_if_missing(address)
+    database = Database(BASELINE, address)
+    schema = environment.postgres_schema
+    with database.transaction() as cursor:
+        from psycopg2 import sql
+
+        cursor.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
+    database.close()
+
+    own = project.storage / "jesse.env"
+    if environment.password is not None:
+        password, password_from = environment.password.get_secret_value(), f"PASSWORD in {project.env_file}"
+    else:
+        kept = dotenv_values(own).get("PASSWORD") if own.exists() else None
+        password, password_from = kept or secrets.token_urlsafe(12), f"PASSWORD in {own}"
+    bind, at = host or environment.app_host, port or environment.app_port
+    values = {
+        "PASSWORD": password,
+        "APP_HOST": bind,
+        "APP_PORT": str(at),
+        "POSTGRES_HOST": address.host,
+        "POSTGRES_PORT": str(address.port),
+        "POSTGRES_NAME": address.name,
+        "POSTGRES_USERNAME": address.user,
+        "POSTGRES_PASSWORD": address.password.get_secret_value(),
+        "POSTGRES_SCHEMA": schema,
+    }
+    if mode := address.options.get("sslmode"):
+        values["POSTGRES_SSLMODE"] = mode
+    _write(own, values, project.env_file)
+    return Dashboard(f"http://{bind}:{at}", own, password_from, project.root)
+
+
+def become_jesse(dashboard: Dashboard, *, skip_lsp: bool, skip_agent_rules: bool) -> None:
+    """Replace this process by `jesse run` in the project folder. Does not return."""
+    arguments = ["run", *(["--skip-lsp"] if skip_lsp else []), *(["--skip-agent-rules"] if skip_agent_rules else [])]
+    environment = {**os.environ, "JESSE_ENV_FILE": str(dashboard.env_file)}
+    environment["PYTHONPATH"] = os.pathsep.join(
+        [str(dashboard.root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    )  # strategies import sigil_ext, installed or not
+    os.chdir(dashboard.root)
+    start = "import sys; from jesse.cli import cli; sys.argv[0] = 'jesse'; cli()"
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, "-c", start, *arguments], environment)
+
+
+def _write(path: Path, values: dict[str, str], users: Path) -> None:
+    """Write the environment file, readable by its owner only; keys of the user's `.env` that Sigil does not set stay."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    further = dotenv_values(users) if users.exists() else {}
+    fresh = path.with_suffix(".tmp")
+    fresh.unlink(missing_ok=True)
+    os.close(os.open(fresh, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600))
+    for key, value in {**{k: v for k, v in further.items() if v}, **values}.items():
+        set_key(fresh, key, value, quote_mode="always")
+    fresh.replace(path)
