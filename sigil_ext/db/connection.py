@@ -149,6 +149,19 @@ def create_if_missing(address: DatabaseAddress) -> bool:
         return True
 
 
+def exists(address: DatabaseAddress) -> bool:
+    """Return whether the server has the database that `address` names.
+
+    Raises:
+        DatabaseUnavailable: the server cannot be reached or entered.
+    """
+    try:
+        _connect(address).close()
+    except _NoSuchDatabase:
+        return False
+    return True
+
+
 class _NoSuchDatabase(DatabaseUnavailable):
     """The server answered that it has no database of this name."""
 

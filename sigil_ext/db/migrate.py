@@ -162,6 +162,11 @@ def owner(cur: cursor) -> str | None:
     return match[1].replace("''", "'") if match else None
 
 
+def check_target(folder: Path, to: int | None) -> None:
+    """Raise MigrationError unless `to` is a version of `folder`, 0 or None."""
+    _demand_known(to, load_migrations(folder))
+
+
 def _demand_known(to: int | None, migrations: Sequence[Migration]) -> None:
     known = [0, *(m.version for m in migrations)]
     if to is not None and to not in known:

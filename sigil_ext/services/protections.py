@@ -1,0 +1,98 @@
+"""Protections by a person: bar a symbol, lift a bar, see why. Every act is stored with who, when and why.
+
+Start at `Protections`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import math
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sigil_ext.errors import UnknownSymbol, UsageError
+from sigil_ext.rules.ports import Store
+from sigil_ext.rules.protections import active_bar
+from sigil_ext.rules.symbols import to_jesse
+from sigil_ext.rules.types import Protection, ProtectionEvent
+
+MAX_HOURS = 24 * 366 * 10
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Protections:
+    """The protections of one variant, by a person's hand."""
+
+    store: Store
+    now: Callable[[], datetime] = utc_now
+
+    def all(self) -> list[Protection]:
+        """Return every symbol that was ever barred, the barred ones first."""
+        now = self.now()
+        return sorted(self.store.protections(), key=lambda p: (active_bar(p, now) is None, p.symbol))
+
+    def one(self, symbol: str) -> Protection:
+        """Return the protection of a known symbol; an empty one if it was never barred."""
+        name = self._known(symbol)
+        return self.store.protection(name) or Protection(name)
+
+    def history(self, symbol: str) -> Sequence[ProtectionEvent]:
+        """Return what happened to a known symbol's protection, oldest first."""
+        return self.store.protection_history(self._known(symbol))
+
+    def cool_down(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
+        """Bar `symbol` for `hours` from now; a longer bar that stands already is kept."""
+        name, at = self._known(symbol, new=new), self.now()
+        return self.store.add_cooldown(name, until=_after(at, hours), at=at, actor=actor(), reason=reason)
+
+    def ban(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
+        """Ban `symbol` for `hours` from now; a longer ban that stands already is kept."""
+        name, at = self._known(symbol, new=new), self.now()
+        return self.store.add_ban(name, until=_after(at, hours), at=at, actor=actor(), reason=reason)
+
+    def lift(self, symbol: str, *, reason: str) -> Protection:
+        """End cooldown and ban of a symbol now. Needs a reason.
+
+        Raises:
+            UsageError: no reason, or nothing bars the symbol.
+        """
+        if not reason.strip():
+            raise UsageError("a lift needs a reason; say why the symbol may be entered again: --reason '...'")
+        name, at = self._known(symbol), self.now()
+        if active_bar(self.store.protection(name), at) is None:
+            raise UsageError(f"nothing bars {name} in variant '{self.store.variant}', so there is nothing to lift")
+        return self.store.lift(name, at=at, actor=actor(), reason=reason)
+
+    def _known(self, symbol: str, *, new: bool = False) -> str:
+        """Return Jesse's name of `symbol`; with `new` it need not be known yet, only well-formed."""
+        known = self.store.known_symbols()
+        try:
+            name = to_jesse(symbol)
+        except ValueError as error:
+            if new:
+                raise UsageError(str(error)) from None
+            raise UnknownSymbol(symbol, known) from None
+        if not new and name not in known:
+            raise UnknownSymbol(name, known)
+        return name
+
+
+def actor() -> str:
+    """Return who acts: the user of the operating system, at this host."""
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"
+
+
+def _after(at: datetime, hours: float) -> datetime:
+    if not math.isfinite(hours) or not 0 < hours <= MAX_HOURS:
+        raise UsageError(f"--hours {hours:g} is not a number of hours above 0 and up to {MAX_HOURS} (ten years)")
+    return at + timedelta(hours=hours)

@@ -1,0 +1,108 @@
+"""Fixtures that several rooms share: a PostgreSQL server for the session, and a fresh migrated database for a test."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+
+from sigil_ext.db import embedded, migrate
+from sigil_ext.db.connection import EMBEDDED, Database
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.settings.environment import DatabaseAddress
+from sigil_ext.settings.project import Project
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests must not find the databases of whoever runs them."""
+    for key in list(os.environ):
+        if key.startswith(("SIGIL_", "POSTGRES_", "PG")) or key in ("PASSWORD", "APP_HOST", "APP_PORT"):
+            monkeypatch.delenv(key)
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with a running embedded server of its own; stopped when the session ends, whatever failed."""
+    project = Project(ROOT, tmp_path_factory.mktemp("server") / "storage")
+    try:
+        embedded.ensure_running(project)
+        yield project
+    finally:
+        embedded.stop(project)
+
+
+@pytest.fixture(scope="session")
+def new_database(server: Project) -> Callable[..., Database]:
+    """Make an empty database, or a copy of `template`, on the session's server: new_database(variant, template)."""
+    address = embedded.ensure_running(server)
+
+    def make(variant: str = "baseline", template: str = "template0") -> Database:
+        name = f"test_{next(_numbers)}"
+        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        return Database(
+            variant, DatabaseAddress(address.host, address.port, address.user, address.password, name, EMBEDDED)
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server: Project, new_database: Callable[..., Database]) -> str:
+    """The name of a migrated database of `baseline` that tests copy."""
+    database = new_database()
+    migrate.up(database, server.migrations)
+    return database.address.name
+
+
+@pytest.fixture
+def empty_database(server: Project, new_database: Callable[..., Database]) -> Iterator[Database]:
+    """A database with nothing in it."""
+    database = new_database()
+    yield database
+    _drop(server, database)
+
+
+@pytest.fixture
+def database(server: Project, new_database: Callable[..., Database], migrated_template: str) -> Iterator[Database]:
+    """A fresh database of `baseline` at the newest version."""
+    database = new_database(template=migrated_template)
+    yield database
+    _drop(server, database)
+
+
+@pytest.fixture
+def postgres_store(database: Database) -> PostgresStore:
+    """A store on a fresh database."""
+    return PostgresStore(database)
+
+
+def _drop(server: Project, database: Database) -> None:
+    database.close()
+    _administer(server, f'DROP DATABASE "{database.address.name}" WITH (FORCE)')
+
+
+def _administer(server: Project, statement: str) -> None:
+    address = embedded.ensure_running(server)
+    with closing(
+        psycopg2.connect(
+            host=address.host,
+            port=address.port,
+            user=address.user,
+            password=address.password.get_secret_value(),
+            dbname="postgres",
+            sslmode="disable",
+        )
+    ) as link:
+        link.autocommit = True
+        with link.cursor() as cur:
+            cur.execute(statement)
