@@ -367,8 +367,8 @@ class Session:
             symbol=symbol,
             opened_at_ms=holding.opened_at_ms,
             closed_at_ms=at_ms,
-            entry_price=paid / sum(fill.qty for fill in bought),
-            exit_price=received / sum(fill.qty for fill in sold),
+            entry_price=_average_price(bought),
+            exit_price=_average_price(sold),
             qty=sum(fill.qty for fill in bought),
             fee=(paid + received) * rate,
             pnl_usd=received * (1 - rate) - paid,
@@ -426,6 +426,12 @@ class Session:
 
 def _value(fills: list[Fill]) -> float:
     return sum(fill.qty * fill.price for fill in fills)
+
+
+def _average_price(fills: list[Fill]) -> float:
+    if len(fills) == 1:
+        return fills[0].price  # to the last float, which a division of the value would not give
+    return _value(fills) / sum(fill.qty for fill in fills)
 
 
 def _figures(signal: Signal | None) -> dict[str, float]:

@@ -1,0 +1,57 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv with the locked versions.
+# A Python 3.11 or 3.12 is found by its usual names; name another with `make demo PYTHON=/path/to/python3.11`.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format paper dashboard bench lock clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
+	if $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; \
+	then echo $$p; break; fi; done)
+BIN := .venv/bin
+READY := .venv/.ready
+export PYTHONDONTWRITEBYTECODE :=
+export NUMBA_CACHE_DIR ?= $(CURDIR)/storage/numba
+
+help:
+	@echo "make demo       backtest the four variants and legacy on the bundled candles"
+	@echo "make test       the tests"
+	@echo "make check      format, lint, types, import contract"
+	@echo "make dashboard  Jesse's dashboard in the browser, 127.0.0.1:9000"
+	@echo "make paper      paper trading (not built yet)"
+	@echo "make bench      speed figures, as ratios"
+
+$(READY): requirements.lock pyproject.toml scripts/setup.sh
+	@PYTHON="$(PYTHON)" sh scripts/setup.sh
+
+demo: $(READY)
+	@$(BIN)/python scripts/demo.py
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+paper: $(READY)
+	@$(BIN)/sigil run paper
+
+dashboard: $(READY)
+	@$(BIN)/sigil run
+
+bench: $(READY)
+	@$(BIN)/python benchmarks/strategy_overhead.py
+
+# For developers: the lock from pyproject.toml, without addresses.
+lock: $(READY)
+	$(BIN)/uv lock
+	$(BIN)/uv export --no-hashes --no-header --no-annotate --no-emit-project -o requirements.lock
+
+clean:
+	rm -rf .venv
