@@ -1,0 +1,58 @@
+"""How a figure is written for people, the same in the terminal and on the page. JSON keeps the unrounded figure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+NOTHING = "n/a"
+MINUS = "-"
+
+
+def shown(value: Any, kind: str) -> str:
+    """Return `value` as text; None is n/a. `kind` is a key of `KINDS`."""
+    if value is None:
+        return NOTHING
+    return KINDS[kind](value)
+
+
+def price(value: float) -> str:
+    """Return a price with six significant digits and no exponent."""
+    if value == 0:
+        return "0"
+    text = f"{value:.6g}"
+    if "e" in text:
+        text = f"{value:.12f}".rstrip("0").rstrip(".")
+    return text
+
+
+def duration(minutes: float) -> str:
+    """Return minutes as `45m`, `8h 05m` or `3d 02h`."""
+    whole = round(minutes)
+    if whole < 60:
+        return f"{whole}m"
+    if whole < 1440:
+        return f"{whole // 60}h {whole % 60:02d}m"
+    return f"{whole // 1440}d {whole % 1440 // 60:02d}h"
+
+
+def _signed(text: str, value: float) -> str:
+    if not any(digit in text for digit in "123456789"):
+        return text
+    return (MINUS if value < 0 else "+") + text
+
+
+KINDS: dict[str, Callable[[Any], str]] = {
+    "count": lambda v: f"{v:,d}",
+    "usd": lambda v: f"${v:,.2f}" if v >= 0 else f"{MINUS}${-v:,.2f}",
+    "signed_usd": lambda v: _signed(f"${abs(v):,.2f}", v),
+    "pct": lambda v: f"{v:.2f} %",
+    "signed_pct": lambda v: _signed(f"{abs(v):.2f} %", v),
+    "share": lambda v: f"{v * 100:.1f} %",
+    "ratio": lambda v: f"{v:.2f}",
+    "r": lambda v: f"{v:.2f} R",
+    "signed_r": lambda v: _signed(f"{abs(v):.2f} R", v),
+    "price": price,
+    "duration": duration,
+    "text": str,
+}
