@@ -74,6 +74,16 @@ class Imported:
     removed: int
 
 
+def known_exchange(exchange: str) -> None:
+    """Refuse an exchange that Jesse does not know.
+
+    Raises:
+        UsageError: with the nearest name.
+    """
+    if exchange not in EXCHANGES:
+        raise UsageError(f"Jesse knows no exchange '{exchange}'; {hint(exchange, EXCHANGES)}")
+
+
 def create_candle_table(link: connection, schema: str = DEFAULT_SCHEMA) -> None:
     """Make schema and table unless they are there. Safe when several do it at once.
 
@@ -111,8 +121,7 @@ def import_candles(
         UsageError: Jesse knows no such exchange.
         DatabaseUnavailable: the server was lost.
     """
-    if exchange not in EXCHANGES:
-        raise UsageError(f"Jesse knows no exchange '{exchange}'; {hint(exchange, EXCHANGES)}")
+    known_exchange(exchange)
     create_candle_table(link, schema)
     series = {"exchange": exchange, "symbol": candle_set.symbol}
     stored = removed = 0
@@ -139,7 +148,7 @@ def import_candles(
             chunk = candle_set.candles[first : first + _CHUNK_ROWS]
             cur.execute("TRUNCATE incoming")
             _copy_in(cur, chunk, candle_set)
-            _refuse_other_values(cur, candle_set, exchange, schema)
+            _refuse_other_values(cur, chunk, candle_set, exchange, schema)
             cur.execute(
                 _query(
                     "INSERT INTO {table} (id, exchange, symbol, timeframe, {columns}) "
@@ -197,22 +206,32 @@ def read_candles(
         UnknownSymbol: the exchange has no row of one of `symbols`.
         DatabaseUnavailable: the server was lost.
     """
-    held = {s.symbol: s for s in stored_series(link, schema) if s.exchange == exchange}
     place = f"table {schema}.candle"
-    if not held:
-        raise CandleError(f"{place} holds no candles of {exchange}; import some with: sigil candles import DIR")
-    wanted = sorted(held) if symbols is None else sorted({_known(symbol, held) for symbol in symbols})
     found: dict[str, CandleSet] = {}
     with _transaction(link) as cur:
+        held = _symbols(cur, exchange, schema)
+        if not held:
+            raise CandleError(f"{place} holds no candles of {exchange}; import some with: sigil candles import DIR")
+        wanted = held if symbols is None else sorted({_known(symbol, held) for symbol in symbols})
         for symbol in wanted:
             candles = _copy_out(cur, exchange, symbol, start_ms, finish_ms, schema)
             if len(candles):
                 check_candles(candles, 1, f"{place}, {symbol} of {exchange}")
                 found[symbol] = CandleSet(symbol, guess_interval(candles), candles, place)
             elif symbols is not None:
-                raise _nothing_there(place, [held[symbol]], symbol)
-    if not found:
-        raise _nothing_there(place, list(held.values()), exchange)
+                break
+    if not found or (symbols is not None and len(found) < len(wanted)):
+        missing = None if symbols is None else next(symbol for symbol in wanted if symbol not in found)
+        there = [
+            s
+            for s in stored_series(link, schema)
+            if s.exchange == exchange and (missing is None or s.symbol == missing)
+        ]
+        first, last = min(s.start for s in there), max(s.finish for s in there)
+        raise CandleError(
+            f"{place} holds no candle of {missing or exchange} in the period asked for; "
+            f"there is {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+        )
     return found
 
 
@@ -226,7 +245,7 @@ def guess_interval(candles: Array) -> int:
     return max(fitting)
 
 
-def _known(text: str, held: dict[str, StoredSeries]) -> str:
+def _known(text: str, held: Sequence[str]) -> str:
     try:
         symbol = to_jesse(text)
     except ValueError:
@@ -236,22 +255,39 @@ def _known(text: str, held: dict[str, StoredSeries]) -> str:
     return symbol
 
 
-def _nothing_there(place: str, held: list[StoredSeries], what: str) -> CandleError:
-    first, last = min(s.start for s in held), max(s.finish for s in held)
-    return CandleError(
-        f"{place} holds no candle of {what} in the period asked for; there is {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+def _symbols(cur: Any, exchange: str, schema: str) -> list[str]:
+    if not _exists(cur, schema):
+        return []
+    # From one symbol to the next by the index: a table of millions of rows is not counted to name a few dozen.
+    cur.execute(
+        _query(
+            "WITH RECURSIVE names AS (SELECT min(c.symbol) AS name FROM {table} c WHERE c.exchange = %(exchange)s UNION ALL "
+            "SELECT (SELECT min(c.symbol) FROM {table} c WHERE c.exchange = %(exchange)s AND c.symbol > names.name) "
+            "FROM names WHERE names.name IS NOT NULL) SELECT name FROM names WHERE name IS NOT NULL",
+            schema,
+        ),
+        {"exchange": exchange},
     )
+    return sorted(name for (name,) in cur.fetchall())
 
 
-def _refuse_other_values(cur: Any, candle_set: CandleSet, exchange: str, schema: str) -> None:
+def _refuse_other_values(cur: Any, chunk: Array, candle_set: CandleSet, exchange: str, schema: str) -> None:
+    # No LIMIT 1: it tempts the planner into a nested loop over both sides, minutes instead of milliseconds.
+    cur.execute("ANALYZE incoming")
     cur.execute(
         _query(
             "SELECT i.timestamp, c.close, i.close, c.volume, i.volume FROM incoming i JOIN {table} c "
-            "ON c.timestamp = i.timestamp AND {series} WHERE (i.open, i.close, i.high, i.low, i.volume) "
-            "IS DISTINCT FROM (c.open, c.close, c.high, c.low, c.volume) ORDER BY i.timestamp LIMIT 1",
+            "ON c.timestamp = i.timestamp AND {series} AND c.timestamp BETWEEN %(first)s AND %(last)s "
+            "WHERE (i.open, i.close, i.high, i.low, i.volume) IS DISTINCT FROM (c.open, c.close, c.high, c.low, c.volume) "
+            "ORDER BY i.timestamp",
             schema,
         ),
-        {"exchange": exchange, "symbol": candle_set.symbol},
+        {
+            "exchange": exchange,
+            "symbol": candle_set.symbol,
+            "first": int(chunk[0, TIMESTAMP]),
+            "last": int(chunk[-1, TIMESTAMP]),
+        },
     )
     if (row := cur.fetchone()) is not None:
         timestamp, old_close, new_close, old_volume, new_volume = row

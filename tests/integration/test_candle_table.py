@@ -1,11 +1,16 @@
-"""Jesse's candle table: ours is the one Jesse makes, an import is whole and repeatable, what goes in comes out."""
+"""Jesse's candle table: ours is the one Jesse makes, an import is whole and repeatable, what goes in comes out; and the
+commands on top of it, run as a user runs them.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -34,7 +39,8 @@ from sigil_ext.settings.project import Project
 
 NOON = 1_750_075_200_000  # 2025-06-16 12:00 UTC
 MINUTE = 60_000
-SAMPLE = Path(__file__).resolve().parents[2] / "sample"
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "sample"
 
 ASK_JESSE = """
 import json, sys
@@ -295,3 +301,98 @@ def test_a_bad_row_in_the_table_is_named(link):
         CandleError, match=r"table jesse\.candle, TST-USDT of Binance Spot, row 2 \(2025-06-16 12:01 UTC\)"
     ):
         read_candles(link)
+
+
+def test_a_long_series_is_compared_quickly_with_what_is_there(link):
+    long = series(40_000, price=1.0)
+    import_candles(link, long)
+    begin = time.monotonic()
+    assert import_candles(link, long).already == 40_000
+    assert time.monotonic() - begin < 20  # a nested loop over both sides took minutes
+
+
+# --- the commands -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A project of its own, without any server yet."""
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(ROOT / "overlays", root / "overlays")
+    yield root
+    embedded.stop(Project(root, root / "storage"))
+
+
+def sigil(home: Path, *arguments: object) -> subprocess.Popen[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SIGIL_", "POSTGRES_", "PG"))}
+    return subprocess.Popen(
+        [sys.executable, "-m", "sigil_ext.entrypoints.cli.main", "candles", *map(str, arguments)],
+        cwd=home,
+        env={**kept, "SIGIL_HOME": str(home), "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ran(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
+
+
+def test_two_commands_that_import_at_once_on_a_fresh_project_both_succeed(home):
+    running = [
+        sigil(home, "import", SAMPLE / "TSTUSDT-1m.parquet", SAMPLE / "KNCUSDT-1m.parquet", "--json") for _ in "ab"
+    ]
+    done = [ran(process) for process in running]
+    assert [(status, err) for status, _, err in done] == [(0, ""), (0, "")]
+    files = [file for _, out, _ in done for file in json.loads(out)["files"]]
+    assert sum(file["stored"] for file in files) == 2 * 8641
+    status, out, _ = ran(sigil(home, "list", "--json"))
+    assert status == 0
+    assert [(s["exchange"], s["symbol"], s["rows"]) for s in json.loads(out)] == [
+        ("Binance Spot", "KNC-USDT", 8641),
+        ("Binance Spot", "TST-USDT", 8641),
+    ]
+
+
+def test_listing_and_checking_a_folder_need_no_database(home):
+    for arguments in (("list", SAMPLE), ("check", SAMPLE)):
+        status, out, err = ran(sigil(home, *arguments))
+        assert (status, err) == (0, "")
+        assert "HMSTR-USDT" in out
+    _, out, _ = ran(sigil(home, "check", SAMPLE / "BIDUSDT-1m.parquet", "--json"))
+    assert json.loads(out)[0] | {"file": ""} == {
+        "symbol": "BID-USDT", "file": "", "interval_minutes": 1, "problem": None, "rows": 8641, "gaps": [], "missing": 0,
+        "start": "2025-06-16T21:00:00Z", "finish": "2025-06-22T21:01:00Z", "missing_pct": 0.0, "zero_volume_pct": 0.0,
+        "largest_move_pct": pytest.approx(10.45, abs=0.01),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("import", "nowhere"), "no file or folder nowhere"),
+        (("import", "overlays"), "overlays holds no candle files; name them by symbol and interval"),
+        (("import", "overlays/base.yaml"), "base.yaml is not named as a candle file"),
+        (
+            ("import", "bad"),
+            "TSTUSDT-1m.csv, line 3 (2025-06-16 12:01 UTC): impossible bar: low is above open or close",
+        ),
+        (("import", SAMPLE, "--exchange", "Binance"), "Jesse knows no exchange 'Binance'"),
+        (("import", SAMPLE, "--variant", "base-line"), "unknown variant 'base-line'; did you mean 'baseline'?"),
+        (("list", "nowhere"), "no folder nowhere"),
+        (("check", "bad"), "TSTUSDT-1m.csv, line 3 (2025-06-16 12:01 UTC): impossible bar: low is above open or close"),
+        (("check", "holes", "--max-missing", 10), "TSTUSDT-1m.csv: 33.3 % of the bars are missing, more than 10 %"),
+        (("check",), "Missing argument"),
+    ],
+)
+def test_wrong_use_is_one_sentence_and_status_two(home, arguments, told):
+    head = f"timestamp,open,high,low,close,volume\n{NOON},1,3,1,2,5\n"
+    for name, row in (("bad", f"{NOON + MINUTE},1,3,1.5,2,5\n"), ("holes", f"{NOON + 2 * MINUTE},1,3,1,2,5\n")):
+        (home / name).mkdir(exist_ok=True)
+        (home / name / "TSTUSDT-1m.csv").write_text(head + row)
+    status, _, err = ran(sigil(home, *arguments))
+    assert status == 2
+    assert told in err
+    assert "Traceback" not in err
