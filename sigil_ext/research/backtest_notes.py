@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
+from itertools import takewhile
 
 from sigil_ext.bridge.simulate import SimulationResult, StrategyRun
 from sigil_ext.settings.overlays import Variant
@@ -22,6 +24,7 @@ POSTURE = (
     "not isolate either."
 )
 TOLERANCE_USD = 0.01
+CLUSTERED = 0.25
 
 
 def notes_on(result: SimulationResult, what: Variant | StrategyRun, interval_minutes: Mapping[str, int]) -> list[str]:
@@ -46,6 +49,19 @@ def notes_on(result: SimulationResult, what: Variant | StrategyRun, interval_min
             f"Candles of {length} minutes were replayed as observed minutes: stops are {length} minutes coarse, and what "
             "came first inside one candle is not known."
         )
+    empty = list(takewhile(lambda size: size == 0, result.record.universe_sizes))
+    if empty and isinstance(what, Variant):
+        hours = len(empty) * what.settings.universe.every.total_seconds() / 3600
+        notes.append(
+            f"The universe was empty at the first {len(empty)} scans: no trade was possible in about the first {hours:g} "
+            "hours, which every share of time counts in."
+        )
+    together = sum(n for n in Counter(t.opened_at_ms for t in trades).values() if n > 1)
+    if together > len(trades) * CLUSTERED:
+        notes.append(
+            f"{together} of {len(trades)} entries came at the same bar as another one: such trades are one bet on the "
+            "market more than several, and count for fewer than they are."
+        )
     ended = sum(t.exit_reason == "session_end" for t in trades)
     if ended:
         positions = "1 position was" if ended == 1 else f"{ended} positions were"
@@ -67,5 +83,22 @@ def notes_on(result: SimulationResult, what: Variant | StrategyRun, interval_min
             f"The books do not close: start plus all trades is ${booked:,.2f}, the wallet held ${result.final_cash:,.2f} "
             "after the last close."
         )
+    if isinstance(what, Variant) and trades:
+        notes.extend(_jesse_differs(result))
     notes.extend(result.notes)
     return notes
+
+
+def _jesse_differs(result: SimulationResult) -> list[str]:
+    """Say where Jesse's own metrics part from what the wallet gained or lost."""
+    net, rate = result.metrics.get("net_profit"), result.metrics.get("win_rate")
+    trades = result.record.trades
+    wallet = sum(t.pnl_usd for t in trades)
+    had = sum(t.pnl_usd > 0 for t in trades) / len(trades)
+    if net is None or rate is None or (abs(net - wallet) < TOLERANCE_USD and abs(rate - had) < 1e-9):
+        return []
+    return [
+        f"Jesse's own metrics say net {net:+,.2f} and {rate * 100:.1f} % won; the wallet says {wallet:+,.2f} and "
+        f"{had * 100:.1f} %. On spot the fee of a buy is taken in coins, which Jesse's trade does not follow to the exit. "
+        "This report counts the wallet."
+    ]

@@ -15,6 +15,7 @@ import numpy as np
 from sigil_ext.bridge.records import RunRecord, Trade
 from sigil_ext.bridge.simulate import SimulationResult, StrategyRun
 from sigil_ext.research import backtest_stats as stats
+from sigil_ext.research.backtest_format import shown
 from sigil_ext.research.backtest_notes import notes_on
 from sigil_ext.research.backtest_stats import DAY_MS, iso
 from sigil_ext.settings.overlays import Variant, flatten
@@ -260,6 +261,30 @@ def differing_settings(reports: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     keys = list(dict.fromkeys(key for r in reports for key in r["config"]))
     rows = [{"key": key, "values": [r["config"].get(key) for r in reports]} for key in keys]
     return [row for row in rows if any(v != row["values"][0] for v in row["values"])]
+
+
+def verdict(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a sentence or two who made money, and whether the win rates had reach those needed."""
+    traded = [r for r in reports if r["trades"]]
+    if not traded:
+        return "No position was opened."
+    won = [r for r in traded if r["totals"]["net_pnl_usd"] > 0]
+    best = max(traded, key=lambda r: r["totals"]["net_pnl_usd"])
+    result = f"{shown(best['totals']['net_pnl_usd'], 'signed_usd')} in {best['totals']['count']:,d} trades"
+    if len(traded) == 1:
+        sentence = f"{best['variant']} {'made' if won else 'did not make'} money: {result}."
+    else:
+        sentence = f"{len(won) or 'None'} of {len(traded)} runs made money; best was {best['variant']}, {result}."
+    rates = [(r["totals"]["win_rate"], r["totals"]["win_rate_needed"]) for r in traded]
+    gaps = [(had - needed) * 100 for had, needed in rates if needed is not None]
+    short = sorted(-gap for gap in gaps if gap < 0)
+    if not gaps:
+        return sentence
+    if not short:
+        return f"{sentence} Win rates reach what the payoff needs."
+    who = "It" if len(traded) == 1 else "Every run" if len(short) == len(traded) else f"{len(short)} of them"
+    by = f"{short[0]:.0f}" if f"{short[0]:.0f}" == f"{short[-1]:.0f}" else f"{short[0]:.0f} to {short[-1]:.0f}"
+    return f"{sentence} {who} won too seldom for its payoff, by {by} percentage points."
 
 
 def _summary_value(report: Mapping[str, Any], path: Sequence[str]) -> Any:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sigil_ext.research.backtest_format import NOTHING, shown
-from sigil_ext.research.backtest_report import compare_reports
+from sigil_ext.research.backtest_report import compare_reports, verdict
 
 Report = Mapping[str, Any]
 BEST_AND_WORST = 10
@@ -30,6 +30,7 @@ def print_backtest(console: Console, reports: Sequence[Report]) -> None:
         console.print("no run, nothing to show")
         return
     console.print(Text(_headline(reports), style="bold"))
+    console.print(Text(verdict(reports)))
     console.print()
     _print(console, _summary(reports))
     if len(reports) == 1:
