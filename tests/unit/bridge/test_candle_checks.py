@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigil_ext.bridge.candle_checks import CLOSE, HIGH, LOW, OPEN, TIMESTAMP, VOLUME, Array, Gap, check_candles
@@ -106,6 +106,8 @@ def test_a_series_in_seconds_is_told_by_its_first_row():
 
 # --- laws -------------------------------------------------------------------------------------------------------------
 
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no counterexample
+
 good_series = st.builds(
     lambda closes, interval: (bars(*closes, interval=interval), interval),
     st.lists(st.floats(1e-6, 1e5), min_size=3, max_size=40),
@@ -126,6 +128,7 @@ CORRUPTIONS: dict[str, Callable[[Array, int], None]] = {
 }
 
 
+@calm
 @given(good_series)
 def test_a_good_series_is_never_refused(series):
     candles, interval = series
@@ -135,6 +138,7 @@ def test_a_good_series_is_never_refused(series):
     assert (candles == before).all()
 
 
+@calm
 @given(good_series, st.sampled_from(sorted(CORRUPTIONS)), st.data())
 def test_one_bad_row_of_a_good_series_is_found_and_named(series, told, data):
     candles, interval = series
@@ -145,6 +149,7 @@ def test_one_bad_row_of_a_good_series_is_found_and_named(series, told, data):
     assert told in text
 
 
+@calm
 @given(good_series, st.data())
 def test_a_repeated_row_is_found_and_named(series, data):
     candles, interval = series
@@ -154,6 +159,7 @@ def test_a_repeated_row_is_found_and_named(series, data):
     assert "duplicate" in text
 
 
+@calm
 @given(good_series, st.data())
 def test_two_rows_swapped_are_found_and_named(series, data):
     candles, interval = series
@@ -164,6 +170,7 @@ def test_two_rows_swapped_are_found_and_named(series, data):
     assert "out of order" in text
 
 
+@calm
 @given(good_series, st.data())
 def test_every_row_taken_out_is_counted_as_missing(series, data):
     candles, interval = series
