@@ -57,7 +57,7 @@ class Trade:
 
 @dataclass(slots=True)
 class RunRecord:
-    """Everything a session wrote down while it ran."""
+    """Everything a session wrote down while it ran. `scan_log` holds (ms, ((symbol, reason), ...)) of each scan."""
 
     trades: list[Trade] = field(default_factory=list)
     bars_refused: Counter[str] = field(default_factory=Counter)
@@ -67,9 +67,9 @@ class RunRecord:
     scans: int = 0
     universe_reasons: Counter[str] = field(default_factory=Counter)
     universe_sizes: list[int] = field(default_factory=list)
+    scan_log: list[tuple[int, tuple[tuple[str, str], ...]]] = field(default_factory=list)
     breaker_reason: str | None = None
     breaker_tripped_at_ms: int | None = None
-    executions: int = 0
 
 
 @dataclass(frozen=True, slots=True)

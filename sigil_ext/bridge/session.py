@@ -168,6 +168,7 @@ class Session:
         self.record.scans += 1
         self.record.universe_sizes.append(len(scanned.accepted))
         self.record.universe_reasons.update(row.reason for row in scanned.rows)
+        self.record.scan_log.append((self._now_ms, tuple((row.symbol, row.reason) for row in scanned.rows)))
 
     def _measure(self, symbol: str) -> universe.Measures:
         minutes = self.market.minutes(symbol)

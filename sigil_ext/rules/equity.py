@@ -47,7 +47,8 @@ def marked_equity(
     """
     cash = np.full(len(times_ms), starting_balance, dtype=np.float64)
     held: dict[str, Floats] = {}
-    for fill in fills:
+    # In order of time, so that a sum of floats up to an instant is the same whatever comes after it.
+    for fill in sorted(fills, key=lambda fill: (fill.at_ms, fill.symbol)):
         since = int(np.searchsorted(times_ms, fill.at_ms, side="left"))
         quantity = held.setdefault(fill.symbol, np.zeros(len(times_ms)))
         value = fill.qty * fill.price

@@ -11,7 +11,7 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option
+from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option, wide_console
 from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.errors import UsageError
 from sigil_ext.settings.models import TIMEFRAME_MINUTES
@@ -104,7 +104,7 @@ def backtest(
     else:
         from sigil_ext.entrypoints.cli.tables import print_backtest
 
-        print_backtest(Console(), reports)
+        print_backtest(wide_console(), reports)
 
 
 def _jesse_table(exchange: str, symbols: list[str] | None) -> CandleSource:

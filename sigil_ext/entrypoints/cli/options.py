@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import rich_click as click
+from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,6 +40,12 @@ def set_option() -> Callable[[F], F]:
 def json_option() -> Callable[[F], F]:
     """`--json`: the result as JSON on stdout and nothing else there."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+def wide_console() -> Console:
+    """Return the console for tables: as wide as the terminal, 110 columns into a file or pipe, which have no width."""
+    console = Console()
+    return console if console.is_terminal else Console(width=110)
 
 
 def print_json(document: Any) -> None:

@@ -1,0 +1,1 @@
+"""Tests: unit by room, integration, acceptance, migration, docs. Helpers: strategies.py, fakes.py, jesse_strategies.py."""

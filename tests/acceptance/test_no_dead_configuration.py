@@ -1,0 +1,99 @@
+"""Every key of the overlays does something: it is changed, a backtest is run, and something must come out otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sigil_ext.settings.overlays import KEY_PATHS, load_variant
+
+# key -> (another value, what else must be set for the key to matter). Everything else is the unhinged variant.
+CHANGES: dict[str, tuple[str, list[str]]] = {
+    "signal_timeframe": ("30m", []),
+    "atr_timeframe": ("2h", []),
+    "entry.breakout_lookback": ("25", []),
+    "entry.volume_factor": ("3.0", []),
+    "entry.volume_lookback": ("30", []),
+    "entry.rsi_min": ("60", []),
+    "entry.rsi_max": ("70", []),
+    "hard_stop.multiplier": ("1.5", []),
+    "hard_stop.floor_pct": ("3.5", []),
+    "hard_stop.cap_pct": ("4.0", []),
+    "trail.activation_atr": ("2.0", []),
+    "trail.multiplier": ("2.5", []),
+    "flat.after": ("4h", []),
+    "flat.max_move_pct": ("0.5", []),
+    "sizing.starting_balance": ("120", []),
+    "sizing.risk_per_trade_usd": ("1.0", []),
+    "sizing.max_position_usd": ("80", []),
+    "sizing.position_pct": ("3.0", ["sizing.risk_per_trade_usd=0"]),
+    "sizing.min_notional_usd": ("40", ["sizing.risk_per_trade_usd=1.5"]),
+    "guard.cooldown_hours": ("24", []),
+    "guard.cooldown_from": ("close", []),
+    "guard.one_position_per_symbol": ("false", ["guard.cooldown_hours=0"]),
+    "guard.max_open_positions": ("1", []),
+    "guard.max_gap": ("2m", []),
+    "ban.after": ("1", []),
+    "ban.window": ("1h", []),
+    "ban.base_hours": ("2", ["ban.after=1"]),
+    "ban.max_hours": ("1", ["ban.after=1", "ban.base_hours=1", "ban.max_hours=72"]),
+    "universe.size": ("2", []),
+    "universe.every": ("12h", ["universe.size=3"]),
+    "universe.min_quote_volume_usd": ("9000000", []),
+    "universe.max_quote_volume_usd": ("9000000", []),
+    "universe.min_atr_pct": ("1.8", []),
+    "universe.max_atr_pct": ("1.5", []),
+    "universe.min_age": ("3d", []),
+    "universe.min_price": ("0.01", []),
+    "universe.max_price": ("0.01", []),
+    "universe.max_tick_pct": ("0.02", []),
+    "universe.max_zero_volume_pct": ("0.0", []),
+    "universe.score.atr": ("0", ["universe.size=3"]),
+    "universe.score.volume": ("5", ["universe.size=3"]),
+    "universe.score.change": ("5", ["universe.size=3"]),
+    "breaker.daily_loss_pct": ("0.5", []),
+    "breaker.max_drawdown_pct": ("1.0", []),
+    "breaker.consecutive_losses": ("2", []),
+    "costs.fee_pct": ("0.2", []),
+    "costs.slippage_pct": ("0.0", []),
+}
+
+
+def outcome(run):
+    return (
+        [
+            (t.symbol, t.opened_at_ms, t.closed_at_ms, t.entry_price, t.exit_price, t.qty, t.pnl_usd, t.exit_reason)
+            for t in run.record.trades
+        ],
+        dict(run.record.signals_refused),
+        dict(run.record.bars_refused),
+    )
+
+
+def test_the_list_names_every_key_and_no_other():
+    assert sorted(CHANGES) == sorted(KEY_PATHS)
+
+
+@pytest.fixture(scope="module")
+def outcomes(sample_lab):
+    """Every change beside its own base, in one go. All symbols lack four minutes once, for the key about holes."""
+    changed = {}
+    for symbol, rows in sample_lab.candles.items():
+        hole = np.searchsorted(rows[:, 0], sample_lab.start_ms + 2 * 86_400_000 + 600_000)
+        changed[symbol] = np.delete(rows, slice(hole, hole + 4), axis=0)
+    wanted: dict[tuple[str, ...], object] = {}
+    for key, (value, context) in CHANGES.items():
+        wanted.setdefault(tuple(context), None)
+        wanted.setdefault((*[c for c in context if not c.startswith(f"{key}=")], f"{key}={value}"), None)
+    requests = [sample_lab.request(load_variant("unhinged", list(o)), changed=changed) for o in wanted]
+    return dict(zip(wanted, (outcome(run) for run in sample_lab.run(requests)), strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", CHANGES)
+def test_changing_the_key_changes_the_run(key, outcomes):
+    value, context = CHANGES[key]
+    base = outcomes[tuple(context)]
+    other = outcomes[(*[c for c in context if not c.startswith(f"{key}=")], f"{key}={value}")]
+    assert base[0], "the run to compare with must hold trades"
+    assert other != base, f"{key} = {value} changed nothing"

@@ -1,0 +1,32 @@
+"""Jesse strategies for tests, as a user would write them: no Sigil in them. Importing this imports Jesse."""
+
+from __future__ import annotations
+
+import numpy as np
+from jesse.strategies import Strategy
+
+
+class WatchesItsBars(Strategy):
+    """Buys every few bars with a close stop, and checks each bar Jesse shows it against the minutes of its own span."""
+
+    def before(self):
+        minutes = self.get_candles(self.exchange, self.symbol, "1m")
+        for timeframe, length in (("15m", 15), ("1h", 60)):
+            for bar in self.get_candles(self.exchange, self.symbol, timeframe)[-6:-1]:
+                span = minutes[(minutes[:, 0] >= bar[0]) & (minutes[:, 0] < bar[0] + length * 60_000)]
+                assert len(span), f"a {timeframe} bar at {bar[0]} without a minute in it"
+                expected = [span[0, 1], span[-1, 2], span[:, 3].max(), span[:, 4].min()]
+                assert np.array_equal(bar[1:5], expected), f"{timeframe} bar at {bar[0]}: {bar[1:5]} not {expected}"
+
+    def should_long(self):
+        return self.index % 3 == 0
+
+    def go_long(self):
+        self.buy = 10 / self.price, self.price
+
+    def on_open_position(self, order):
+        self.stop_loss = self.position.qty, self.price * 0.998
+
+    def update_position(self):
+        if self.index % 7 == 0:
+            self.liquidate()
