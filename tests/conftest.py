@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg2
 import pytest
@@ -14,12 +16,21 @@ import pytest
 from sigil_ext.db import embedded, migrate
 from sigil_ext.db.connection import EMBEDDED, Database
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.entrypoints.cli.main import main
 from sigil_ext.settings.environment import DatabaseAddress
 from sigil_ext.settings.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
 
 _numbers = itertools.count(1)
+
+
+class Ran(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
 
 
 @pytest.fixture(autouse=True)
@@ -33,12 +44,40 @@ def no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project with a running embedded server of its own; stopped when the session ends, whatever failed."""
-    project = Project(ROOT, tmp_path_factory.mktemp("server") / "storage")
+    project = _make_project(tmp_path_factory.mktemp("server"))
     try:
         embedded.ensure_running(project)
         yield project
     finally:
         embedded.stop(project)
+
+
+@pytest.fixture
+def empty_project(tmp_path: Path) -> Iterator[Project]:
+    """A project with nothing in storage; a server that was started there is stopped."""
+    project = _make_project(tmp_path / "project")
+    yield project
+    embedded.stop(project)
+
+
+@pytest.fixture
+def sigil(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ran]:
+    """Run the command line in this process: sigil("db", "status", project=...) -> status, stdout, stderr."""
+
+    def run(*arguments: str, project: Project | None = None) -> Ran:
+        if project is not None:
+            monkeypatch.setenv("SIGIL_HOME", str(project.root))
+        monkeypatch.setattr(sys, "argv", ["sigil", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return Ran(status, out, err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -84,6 +123,13 @@ def database(server: Project, new_database: Callable[..., Database], migrated_te
 def postgres_store(database: Database) -> PostgresStore:
     """A store on a fresh database."""
     return PostgresStore(database)
+
+
+def _make_project(root: Path) -> Project:
+    root.mkdir(exist_ok=True)
+    for name in ("overlays", "migrations", "strategies", "sample"):
+        (root / name).symlink_to(ROOT / name)
+    return Project(root, root / "storage")
 
 
 def _drop(server: Project, database: Database) -> None:

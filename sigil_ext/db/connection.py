@@ -176,7 +176,7 @@ def _maintenance(address: DatabaseAddress, missing: _NoSuchDatabase) -> connecti
 def _connect(address: DatabaseAddress, name: str | None = None) -> connection:
     name = name or address.name
     where = f"database '{name}' on {address.host}:{address.port}"
-    options: dict[str, Any] = {"sslmode": "disable"} if address.source == EMBEDDED else dict(address.options)
+    options: dict[str, Any] = dict(embedded.CLIENT_OPTIONS if address.source == EMBEDDED else address.options)
     try:
         link: connection = psycopg2.connect(
             host=address.host,

