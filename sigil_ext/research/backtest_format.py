@@ -16,16 +16,6 @@ def shown(value: Any, kind: str) -> str:
     return KINDS[kind](value)
 
 
-def price(value: float) -> str:
-    """Return a price with six significant digits and no exponent."""
-    if value == 0:
-        return "0"
-    text = f"{value:.6g}"
-    if "e" in text:
-        text = f"{value:.12f}".rstrip("0").rstrip(".")
-    return text
-
-
 def duration(minutes: float) -> str:
     """Return minutes as `45m`, `8h 05m` or `3d 02h`."""
     whole = round(minutes)
@@ -50,9 +40,6 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "signed_pct": lambda v: _signed(f"{abs(v):.2f} %", v),
     "share": lambda v: f"{v * 100:.1f} %",
     "ratio": lambda v: f"{v:.2f}",
-    "r": lambda v: f"{v:.2f} R",
     "signed_r": lambda v: _signed(f"{abs(v):.2f} R", v),
-    "price": price,
     "duration": duration,
-    "text": str,
 }

@@ -70,7 +70,7 @@
   const minus = (text) => text.replace("-", "\u2212");
   const fixed = (digits) => (v) => minus(v.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
   const signed = (v) => (v < 0 ? "\u2212$" : "+$") + Math.abs(v).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-  const price = (v) => { const t = v.toPrecision(6); return t.includes("e") ? v.toFixed(12).replace(/0+$/, "") : t.includes(".") ? t.replace(/\.?0+$/, "") : t; };
+  const price = (v) => { const t = v.toPrecision(6); return t.includes("e") ? v.toFixed(12).replace(/\.?0+$/, "") : t.includes(".") ? t.replace(/\.?0+$/, "") : t; };
   const held = (m) => (m < 60 ? `${Math.round(m)}m` : `${(m / 60).toFixed(1)}h`);
   const kinds = { text: String, time: (v) => v.slice(0, 16).replace("T", " "), usd: (v) => "$" + fixed(2)(v), signed, price, held,
     n0: fixed(0), n2: fixed(2), bool: (v) => (v ? "yes" : "no") };

@@ -103,6 +103,7 @@ def _exits(reports: Sequence[Report], full: bool) -> Table:
             ("MAE R\nmean/med.", lambda e: _two(e["mae_r_mean"], e["mae_r_median"])),
             ("MFE R\nmean/med.", lambda e: _two(e["mfe_r_mean"], e["mfe_r_median"])),
             ("24h after\nhigh/low %", lambda e: _two(e["next_24h_high_pct"], e["next_24h_low_pct"], "{:+.1f}")),
+            ("hours\nheld", lambda e: NOTHING if e["avg_minutes"] is None else f"{e['avg_minutes'] / 60:.1f}"),
         ]
     else:
         columns += [
@@ -111,7 +112,6 @@ def _exits(reports: Sequence[Report], full: bool) -> Table:
             ("MAE\nR", lambda e: shown(e["mae_r_mean"], "ratio")),
             ("MFE\nR", lambda e: shown(e["mfe_r_mean"], "ratio")),
         ]
-    columns.append(("hours\nheld", lambda e: NOTHING if e["avg_minutes"] is None else f"{e['avg_minutes'] / 60:.1f}"))
     several = len(reports) > 1
     named = ["variant", "exit"] if several else ["exit"]
     table = _table("Exits by reason", *named, *(name for name, _ in columns), text=len(named))
