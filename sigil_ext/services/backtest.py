@@ -9,7 +9,6 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,20 +127,12 @@ def _day(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
-def table_source(
-    connect: Callable[[], AbstractContextManager[Any]], exchange: str, symbols: Sequence[str] | None
-) -> CandleSource:
+def table_source(exchange: str, symbols: Sequence[str] | None) -> CandleSource:
     """Return a source that reads Jesse's own 1m candle table."""
-    from sigil_ext.bridge.candle_table import read_candles
 
     def source(start_ms: int | None, finish_ms: int | None) -> Mapping[str, CandleSet]:
-        with connect() as connection:
-            found = read_candles(connection, exchange, symbols, start_ms, finish_ms)
-        if not found:
-            raise CandleError(
-                f"Jesse's candle table holds no candles of {exchange} in that period; import some with "
-                "`sigil candles import DIR`, or name a folder: --candles sample"
-            )
-        return found
+        from sigil_ext.services.candles import read_table
+
+        return read_table(exchange, symbols, start_ms, finish_ms)
 
     return source

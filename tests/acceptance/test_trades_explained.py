@@ -4,6 +4,7 @@ rules: pandas for the bars, plain loops for the indicators, a walk minute by min
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -33,7 +34,11 @@ def bars(minutes: np.ndarray, length_ms: int) -> pd.DataFrame:
     frame = pd.DataFrame(minutes, columns=["timestamp", "open", "close", "high", "low", "volume"])
     frame["begin"] = frame.timestamp // length_ms * length_ms
     grouped = frame.groupby("begin").agg(
-        open=("open", "first"), close=("close", "last"), high=("high", "max"), low=("low", "min"), volume=("volume", "sum")
+        open=("open", "first"),
+        close=("close", "last"),
+        high=("high", "max"),
+        low=("low", "min"),
+        volume=("volume", "sum"),
     )
     return grouped.reset_index()
 
@@ -58,7 +63,7 @@ def wilder_atr(hours: pd.DataFrame) -> float:
 
 def wilder_rsi(quarters: pd.DataFrame) -> float:
     closes = quarters.tail(240).close.to_list()
-    changes = [b - a for a, b in zip(closes, closes[1:], strict=False)]
+    changes = [b - a for a, b in itertools.pairwise(closes)]
     gain = sum(max(c, 0.0) for c in changes[:14]) / 14
     loss = sum(max(-c, 0.0) for c in changes[:14]) / 14
     for change in changes[14:]:

@@ -109,9 +109,8 @@ def backtest(
 
 def _jesse_table(exchange: str, symbols: list[str] | None) -> CandleSource:
     from sigil_ext.services.backtest import table_source
-    from sigil_ext.services.candles import candle_connection
 
-    return table_source(candle_connection, exchange, symbols)
+    return table_source(exchange, symbols)
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def check(variants: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) 
                 for sentence in sentences[kind]:
                     click.echo(f"  {kind[:-1]}: {sentence}")
     if any(sentences["errors"] for sentences in found.values()):
-        ctx.exit(2)
+        raise SystemExit(2)
 
 
 def _text(value: object) -> str:
