@@ -47,6 +47,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = _make_project(tmp_path_factory.mktemp("server"))
     try:
         embedded.ensure_running(project)
+        # These databases need not survive a power cut, and the disk is most of the time. Tests of durability have servers
+        # of their own.
+        _administer(project, "ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()")
         yield project
     finally:
         embedded.stop(project)
@@ -137,7 +140,7 @@ def _drop(server: Project, database: Database) -> None:
     _administer(server, f'DROP DATABASE "{database.address.name}" WITH (FORCE)')
 
 
-def _administer(server: Project, statement: str) -> None:
+def _administer(server: Project, *statements: str) -> None:
     address = embedded.ensure_running(server)
     with closing(
         psycopg2.connect(
@@ -146,9 +149,10 @@ def _administer(server: Project, statement: str) -> None:
             user=address.user,
             password=address.password.get_secret_value(),
             dbname="postgres",
-            sslmode="disable",
+            **embedded.CLIENT_OPTIONS,
         )
     ) as link:
         link.autocommit = True
         with link.cursor() as cur:
-            cur.execute(statement)
+            for statement in statements:
+                cur.execute(statement)

@@ -117,8 +117,8 @@ def test_start_stop_and_status_may_be_said_twice(empty_project):
     assert embedded.ensure_running(empty_project) == first
 
 
-def test_it_is_postgresql_17_in_utc_and_utf8_with_fsync_and_room_for_many(server):
-    address = embedded.ensure_running(server)
+def test_it_is_postgresql_17_in_utc_and_utf8_with_fsync_and_room_for_many(started):
+    address = embedded.ensure_running(started)
     assert str(ask(address, "SHOW server_version")).startswith("17.")
     shown = {name: ask(address, f"SHOW {name}") for name in ("timezone", "fsync", "max_connections", "server_encoding")}
     assert shown == {"timezone": "UTC", "fsync": "on", "max_connections": "200", "server_encoding": "UTF8"}
