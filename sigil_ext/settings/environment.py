@@ -12,7 +12,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -48,9 +48,15 @@ class DatabaseAddress:
     def url(self) -> SecretStr:
         """Return the address as SQLAlchemy reads it (`postgresql+psycopg2://...`)."""
         user, password = quote(self.user, safe=""), quote(self.password.get_secret_value(), safe="")
-        options = "&".join(f"{key}={quote(value, safe='')}" for key, value in self.options.items())
-        place = f"{quote(self.host, safe='')}:{self.port}/{quote(self.name, safe='')}"
-        return SecretStr(f"postgresql+psycopg2://{user}:{password}@{place}" + (f"?{options}" if options else ""))
+        host, options = self.host, dict(self.options)
+        if host.startswith("/"):  # a socket's folder
+            host, options = "", {"host": host, **options}
+        elif ":" in host:
+            host = f"[{host}]"
+        asked = "?" + urlencode(options) if options else ""
+        return SecretStr(
+            f"postgresql+psycopg2://{user}:{password}@{host}:{self.port}/{quote(self.name, safe='')}{asked}"
+        )
 
 
 class Environment(BaseSettings):
