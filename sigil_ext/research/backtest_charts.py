@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from sigil_ext.research.backtest_format import shown
+from sigil_ext.research.backtest_report import refused_lines
 from sigil_ext.rules.equity import drawdown_pct
 
 Report = Mapping[str, Any]
@@ -214,14 +215,15 @@ def by_symbol(report: Report) -> Figure | None:
 
 def refused(report: Report) -> Figure | None:
     """Entry signals refused, by reason."""
-    items = [(reason, n["signals"], n["bars"]) for reason, n in report["refused"].items() if n["signals"]]
+    items = [line for line in refused_lines(report) if line[1]]
     if not items:
         return None
     trace = {
         "type": "bar", "orientation": "h", "y": [escape(reason) for reason, _, _ in items],
         "x": [n for _, n, _ in items], "text": [f"{n:,d}" for _, n, _ in items], "textposition": "outside",
-        "cliponaxis": False, "marker": {"color": "var:slate"}, "customdata": [bars for _, _, bars in items],
-        "hovertemplate": "%{y}: %{x:,d} signals; guard shut at %{customdata:,d} bars<extra></extra>",
+        "cliponaxis": False, "marker": {"color": ["var:grid-strong" if b is None else "var:slate" for _, _, b in items]},
+        "customdata": ["" if bars is None else f"; guard shut at {bars:,d} bars" for _, _, bars in items],
+        "hovertemplate": "%{y}: %{x:,d} signals%{customdata}<extra></extra>",
     }  # fmt: skip
     layout = {
         "showlegend": False,

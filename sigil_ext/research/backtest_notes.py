@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from sigil_ext.bridge.simulate import SimulationResult, StrategyRun
+from sigil_ext.research.backtest_stats import iso
 from sigil_ext.settings.overlays import Variant
 
 FEW_TRADES = 100
@@ -36,9 +37,10 @@ def notes_on(result: SimulationResult, what: Variant | StrategyRun, interval_min
     elif len(trades) < FEW_TRADES:
         notes.append(f"{len(trades)} trades are too few for a verdict; rates and averages may be luck.")
     if result.record.breaker_reason is not None:
+        at = iso(result.record.breaker_tripped_at_ms or result.finish_ms)[:16].replace("T", " ")
         notes.append(
-            f"The breaker tripped ({result.record.breaker_reason}) and refused every entry from then on: the figures "
-            "cover a shorter run than the period says."
+            f"The breaker tripped at {at} UTC ({result.record.breaker_reason}) and refused every entry from then on: the "
+            "figures cover a shorter run than the period says."
         )
     if what.name == LEGACY:
         notes.extend(LEGACY_NOTES)

@@ -30,7 +30,7 @@
     };
     for (const name of Object.keys(layout)) {
       if (!/^[xy]axis\d*$/.test(name)) continue;
-      layout[name] = { ...axis, ...layout[name] };
+      layout[name] = { ...axis, automargin: true, ...layout[name] };
       if (layout[name].title) layout[name].title = { ...layout[name].title, font: { size: small ? 11 : 12 }, standoff: 6 };
     }
     layout.xaxis = { automargin: true, nticks: small ? 5 : undefined, ...layout.xaxis };
@@ -69,7 +69,7 @@
   // --- trades ---
   const minus = (text) => text.replace("-", "\u2212");
   const fixed = (digits) => (v) => minus(v.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }));
-  const signed = (v) => (v < 0 ? "\u2212$" : "+$") + Math.abs(v).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const signed = (v) => (Math.abs(v) < 0.005 ? "$" : v < 0 ? "\u2212$" : "+$") + Math.abs(v).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
   const price = (v) => { const t = v.toPrecision(6); return t.includes("e") ? v.toFixed(12).replace(/\.?0+$/, "") : t.includes(".") ? t.replace(/\.?0+$/, "") : t; };
   const held = (m) => (m < 60 ? `${Math.round(m)}m` : `${(m / 60).toFixed(1)}h`);
   const kinds = { text: String, time: (v) => v.slice(0, 16).replace("T", " "), usd: (v) => "$" + fixed(2)(v), signed, price, held,

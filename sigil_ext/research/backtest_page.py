@@ -151,13 +151,11 @@ def _header(reports: Sequence[Report], title: str) -> str:
 def _overview(reports: Sequence[Report], figures: dict[str, Any]) -> str:
     if not reports:
         return ""
-    cards = [
-        _chart(figures, f"all-{key}", heading, build(reports), wide=key == "equity")
-        for key, (heading, build) in OVERVIEW.items()
-    ]
+    cards = [_chart(figures, f"all-{key}", heading, build(reports)) for key, (heading, build) in OVERVIEW.items()]
     settings = differing_settings(reports)
     notes = [*(f"{r['variant']}: {r['cap']['sentence']}" for r in reports), *_shared_notes(reports)]
-    parts = ["<h2>Side by side</h2>", f'<section class="card">{_summary(reports)}</section>']
+    heading = "Side by side" if len(reports) > 1 else "Summary"
+    parts = [f"<h2>{heading}</h2>", f'<section class="card">{_summary(reports)}</section>']
     if not any(r["trades"] for r in reports):
         parts.append('<section class="card"><p>No position was opened in this period.</p></section>')
     unmarked = [r["variant"] for r in reports if not r["equity"]["marked"]]
@@ -188,16 +186,17 @@ def _summary(reports: Sequence[Report]) -> str:
         f'<th><span class="swatch" style="background:var(--{colour})"></span>{escape(r["variant"])}</th>'
         for r, (colour, _, _) in zip(reports, variant_styles(reports), strict=True)
     )
+    known = [row for row in compare_reports(reports) if any(v is not None for v in row["values"])]
+    if len(reports) == 1:
+        pairs = (f"<tr><th>{escape(r['label'])}</th>{_cell(r['values'][0], r['kind'])}</tr>" for r in known)
+        return f'<div class="pairs"><table><tbody>{"".join(pairs)}</tbody></table></div>'
     rows = []
-    for row in compare_reports(reports):
-        if all(v is None for v in row["values"]):
-            continue
+    for row in known:
         cells = "".join(_cell(v, row["kind"]) for v in row["values"])
         group = ' class="group"' if row["label"] in GROUPS_BEGIN else ""
         rows.append(f"<tr{group}><th>{escape(row['label'])}</th>{cells}</tr>")
-    narrow = ' class="narrow"' if len(reports) == 1 else ""
     return (
-        f'<div class="scroll"><table{narrow}><thead><tr><th></th>{heads}</tr></thead>'
+        f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 

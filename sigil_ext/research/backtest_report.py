@@ -6,6 +6,8 @@ the notes in `backtest_notes.py`. Shares and rates are 0..1, `*_pct` percent, ti
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -190,7 +192,22 @@ def _universe(record: RunRecord) -> dict[str, Any]:
         "size_min": min(sizes, default=None),
         "size_max": max(sizes, default=None),
         "reasons": dict(record.universe_reasons.most_common()),
+        "refused_signals": _outside_universe(record),
     }
+
+
+def _outside_universe(record: RunRecord) -> dict[str, int]:
+    """Return why the symbols of signals refused as not_in_universe were outside it: reason of the last scan -> signals.
+
+    A ban shows here and hardly ever as a refusal of its own, because the universe leaves banned symbols out first.
+    """
+    scanned_ms = [at for at, _ in record.scan_log]
+    reasons: Counter[str] = Counter()
+    for signal in record.refused_signals:
+        last = bisect_right(scanned_ms, signal["at_ms"]) - 1
+        if signal["reason"] == "not_in_universe" and last >= 0:
+            reasons[dict(record.scan_log[last][1]).get(signal["symbol"], "not_scanned")] += 1
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _costs(trades: Sequence[Trade], what: Variant | StrategyRun) -> dict[str, Any]:
@@ -214,6 +231,16 @@ def _foreign_config(what: StrategyRun) -> dict[str, Any]:
         "market": what.market,
         "hyperparameters": dict(what.hyperparameters or {}),
     }
+
+
+def refused_lines(report: Mapping[str, Any]) -> list[tuple[str, int, int | None]]:
+    """Return (reason, signals, bars) of every refusal; under not_in_universe why, with bars None and a marked reason."""
+    lines: list[tuple[str, int, int | None]] = []
+    for reason, count in report["refused"].items():
+        lines.append((reason, count["signals"], count["bars"]))
+        if reason == "not_in_universe":
+            lines += [(f"· {why}", n, None) for why, n in report["universe"]["refused_signals"].items()]
+    return lines
 
 
 # --- side by side -------------------------------------------------------------------------------------------------

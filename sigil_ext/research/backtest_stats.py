@@ -184,11 +184,11 @@ def _cap_sentence(cap: dict[str, Any], widest_stop_pct: float) -> str:
     always = ""
     if cap["always_binds"]:
         always = (
-            f" It must: it binds for every stop under {asked / limit * 100:g} %, and no stop is wider "
+            f" With these settings it always binds: for every stop under {asked / limit * 100:g} %, and no stop is wider "
             f"than {widest_stop_pct:g} %. Risk is not constant."
         )
     if not trades:
-        return "No position was opened." + always
+        return "No position was opened, so no size was tested."
     if not limit:
         risk = cap["risk_usd"]
         return f"No size cap is set. Positions risked {_dollars(risk)} at the hard stop."

@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from sigil_ext.research.backtest_format import NOTHING, shown
-from sigil_ext.research.backtest_report import compare_reports, verdict
+from sigil_ext.research.backtest_report import compare_reports, refused_lines, verdict
 
 Report = Mapping[str, Any]
 BEST_AND_WORST = 10
 FEW = 3
 MOST_DAYS = 16
 EXITS_EXPLAINED = "R is the distance from entry to hard stop; MAE and MFE are how far a trade went against and for it."
-REFUSED_EXPLAINED = "Signals: entries that the rule wanted. Bars: closed bars at which the guard was shut."
+REFUSED_EXPLAINED = "Signals: entries that the rule wanted. Bars: bars at which the guard was shut."
 
 
 def print_backtest(console: Console, reports: Sequence[Report]) -> None:
@@ -180,21 +180,21 @@ def _days_side_by_side(reports: Sequence[Report]) -> Table:
 
 def _refused_of_one(report: Report) -> Table:
     table = _table("Refused entries", "reason", "signals", "bars")
-    for reason, count in report["refused"].items():
-        _add(table, reason, shown(count["signals"], "count"), shown(count["bars"], "count"))
+    for reason, signals, bars in refused_lines(report):
+        _add(table, reason, shown(signals, "count"), "" if bars is None else shown(bars, "count"))
     return table
 
 
 def _refused_of_many(reports: Sequence[Report]) -> Table:
     table = _table("Refused entry signals", "reason", *(r["variant"] for r in reports))
-    counts: dict[str, int] = {}
-    for report in reports:
-        for reason, count in report["refused"].items():
-            counts[reason] = counts.get(reason, 0) + count["signals"]
-    for reason in sorted(counts, key=lambda r: (-counts[r], r)):
-        if counts[reason]:
-            found = [r["refused"].get(reason, {"signals": 0})["signals"] for r in reports]
-            _add(table, reason, *(shown(n, "count") for n in found))
+    found = [{reason: signals for reason, signals, _ in refused_lines(r)} for r in reports]
+    order: dict[str, None] = {}  # not_in_universe keeps its own reasons beneath it
+    for report in sorted(reports, key=lambda r: -r["totals"]["signals_refused"]):
+        order |= dict.fromkeys(reason for reason, signals, _ in refused_lines(report) if signals)
+    inside = [reason for reason in order if reason.startswith("·")]
+    for reason in [r for r in order if r not in inside]:
+        for line in [reason, *(inside if reason == "not_in_universe" else [])]:
+            _add(table, line, *(shown(signals.get(line, 0), "count") for signals in found))
     return table
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from datetime import UTC, datetime
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.research import backtest_stats as stats
-from sigil_ext.research.backtest_report import build_report, compare_reports, differing_settings, verdict
+from sigil_ext.research.backtest_report import build_report, compare_reports, differing_settings, refused_lines, verdict
 from sigil_ext.settings.overlays import flatten, load_variant
 
 PROMISED_KEYS = [
@@ -164,6 +165,27 @@ def test_refusals_are_told_as_signals_and_bars_most_signals_first(report):
     assert report["totals"]["signals_refused"] == 11
 
 
+def test_a_signal_outside_the_universe_is_told_by_the_reason_of_the_scan_before_it(run, baseline):
+    result = run()
+    record, hour = result.record, 3_600_000
+    record.scan_log = [
+        (0, (("A-USDT", "accepted"), ("B-USDT", "banned"))),
+        (hour, (("A-USDT", "ranked_out"), ("B-USDT", "banned"))),
+    ]
+    record.refused_signals = [
+        {"symbol": "B-USDT", "at_ms": hour - 1, "reason": "not_in_universe"},
+        {"symbol": "A-USDT", "at_ms": hour, "reason": "not_in_universe"},
+        {"symbol": "B-USDT", "at_ms": 9 * hour, "reason": "not_in_universe"},
+        {"symbol": "A-USDT", "at_ms": 0, "reason": "cooldown"},
+    ]
+    record.signals_refused = Counter({"not_in_universe": 3, "cooldown": 1})
+    report = build_report(result, baseline)
+    assert report["universe"]["refused_signals"] == {"banned": 2, "ranked_out": 1}
+    assert refused_lines(report) == [
+        ("not_in_universe", 3, 0), ("· banned", 2, None), ("· ranked_out", 1, None), ("cooldown", 1, 0)
+    ]  # fmt: skip
+
+
 def test_config_is_flat_and_every_value_has_its_origin(report, baseline):
     assert report["config"] == flatten(baseline.settings)
     assert report["origins"].keys() == report["config"].keys()
@@ -217,7 +239,7 @@ def test_positions_closed_at_the_end_and_a_tripped_breaker_are_noted(run, trade,
     report = build_report(result, baseline)
     assert report["breaker"] == {"tripped": True, "reason": "daily loss 5.1 %", "tripped_at": report["start"]}
     assert any("1 position was still open at the end" in note for note in report["notes"])
-    assert any("breaker tripped (daily loss 5.1 %)" in note for note in report["notes"])
+    assert any("breaker tripped at 2025-06-16 00:00 UTC (daily loss 5.1 %)" in note for note in report["notes"])
 
 
 def test_books_that_do_not_close_are_told(run, trade, baseline):
