@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import rich_click as click
-from rich.console import Console
 from rich.table import Table
 
 from sigil_ext.db.embedded import Status
-from sigil_ext.entrypoints.cli.options import json_option, print_json
+from sigil_ext.entrypoints.cli.options import json_option, print_json, wide_console
 from sigil_ext.services import database as service
 from sigil_ext.settings.environment import environment_warnings, load_environment
 from sigil_ext.settings.project import find_project
@@ -62,7 +61,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
         table.add_row("data", str(found.data) + ("" if found.initialised else " (not made yet)"))
         table.add_row("log", str(found.log))
         table.add_row("in use", "no: .env names a server" if _configured() else "yes: no server is configured")
-        Console(soft_wrap=True).print(table)
+        wide_console().print(table)
     if not found.running:
         ctx.exit(1)
 

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import rich_click as click
-from rich.console import Console
 from rich.table import Table
 
-from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option
+from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
 from sigil_ext.services import migrations as service
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -60,7 +59,7 @@ def status(ctx: click.Context, variants: tuple[str, ...], every: bool, as_json: 
             version = f"{s.state.version:03d}" if s.state else "no database yet"
             pending = s.state.pending if s.state else s.migrations
             table.add_row(s.variant, s.place, version, ", ".join(m.label for m in pending) or "-")
-        Console(soft_wrap=True).print(table)
+        wide_console().print(table)
     if any(s.state is None or s.state.pending for s in found):
         ctx.exit(1)
 

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import rich_click as click
-from rich.console import Console
 from rich.table import Table
 
-from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option
+from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
 from sigil_ext.rules.protections import active_bar
 from sigil_ext.rules.types import Protection
 from sigil_ext.services.database import open_store
@@ -53,7 +52,7 @@ def list_(variant: str, as_json: bool) -> None:
             p.symbol, bar, _when(p.expires_at), _when(p.ban_until), str(p.violation_count), p.reason or "-",
             style="" if bar == "-" else "bold",
         )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
 
 
 @protections.command()
@@ -132,7 +131,7 @@ def history(symbol: str, variant: str, as_json: bool) -> None:
             _when(e.at, seconds=True), e.kind, e.actor, e.reason or "-", _when(e.expires_at), _when(e.ban_until),
             str(e.violation_count),
         )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
 
 
 def _of(variant: str) -> Protections:
@@ -152,7 +151,7 @@ def _print(p: Protection, as_json: bool) -> None:
     table.add_row("ban until", _when(p.ban_until))
     table.add_row("violations", str(p.violation_count))
     table.add_row("reason", p.reason or "-")
-    Console(soft_wrap=True).print(table)
+    wide_console().print(table)
 
 
 def _document(p: Protection, now: datetime) -> dict[str, Any]:
