@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
-from psycopg2 import errorcodes, sql
+from psycopg2 import errorcodes, errors, sql
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, connection, cursor
 from pydantic import SecretStr
 
@@ -69,6 +69,11 @@ class Database:
                 _close(link)
                 raise DatabaseUnavailable(f"lost the {self.address.place}: {_one_line(error)}") from error
             raise
+        except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction, errors.UndefinedTable) as error:
+            way_out = "run: sigil migrate up" if isinstance(error, errors.UndefinedTable) else "ask its administrator"
+            raise DatabaseUnavailable(
+                f"the {self.address.place} cannot be used: {_one_line(error)[:200]}; {way_out}"
+            ) from error
         finally:
             self._give_back(link)
 
@@ -137,9 +142,9 @@ def create_if_missing(address: DatabaseAddress) -> bool:
                             sql.Identifier(address.name)
                         )
                     )
-            except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
+            except (errors.DuplicateDatabase, errors.UniqueViolation):
                 return False  # somebody else was quicker
-            except psycopg2.errors.InsufficientPrivilege:
+            except errors.InsufficientPrivilege:
                 raise DatabaseUnavailable(
                     f"there is no {address.place} and user '{address.user}' may not create it; "
                     f'run as an administrator: CREATE DATABASE "{address.name}" OWNER "{address.user}"'

@@ -7,6 +7,7 @@ this file in `backtest_page.css` and `backtest_page.js`. Start at `write_page`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +95,23 @@ def write_page(path: Path, reports: Sequence[Report], title: str = "Sigil backte
             half_done.unlink()
         raise UsageError(f"cannot write the page to {path}: {error.strerror or error}; name another file") from error
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Try the place of a page before hours of simulation are spent on it.
+
+    Raises:
+        UsageError: the file or its folder cannot be written.
+    """
+    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    except OSError as error:
+        raise UsageError(f"cannot write the page to {path}: {error.strerror or error}; name another file") from error
 
 
 def render_page(reports: Sequence[Report], title: str = "Sigil backtest") -> str:

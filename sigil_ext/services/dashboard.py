@@ -6,8 +6,10 @@ missing or hold nothing but a password.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +38,13 @@ def prepare(project: Project, host: str | None = None, port: int | None = None) 
     """Start the database, make Jesse's schema in it and write the environment that Jesse reads.
 
     Raises:
-        UsageError: the folder is no Jesse project. DatabaseUnavailable: no database.
+        UsageError: the folder is no Jesse project, or the port is taken. DatabaseUnavailable: no database.
     """
     if not (project.root / "strategies").is_dir():
         raise UsageError(f"{project.root} holds no strategies/ folder; run it in a Sigil project")
     environment = load_environment(project)
+    bind, at = host or environment.app_host, port or environment.app_port
+    _check_free(bind, at)
     address = resolve_address(project, BASELINE)
     create_if_missing(address)
     database = Database(BASELINE, address)
@@ -57,7 +61,6 @@ def prepare(project: Project, host: str | None = None, port: int | None = None) 
     else:
         kept = dotenv_values(own).get("PASSWORD") if own.exists() else None
         password, password_from = kept or secrets.token_urlsafe(12), f"PASSWORD in {own}"
-    bind, at = host or environment.app_host, port or environment.app_port
     values = {
         "PASSWORD": password,
         "APP_HOST": bind,
@@ -86,6 +89,20 @@ def become_jesse(dashboard: Dashboard, *, skip_lsp: bool, skip_agent_rules: bool
     start = "import sys; from jesse.cli import cli; sys.argv[0] = 'jesse'; cli()"
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-c", start, *arguments], environment)
+
+
+def _check_free(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise UsageError(
+                    f"port {port} on {host} is taken, perhaps by another dashboard; choose one: --port {port + 1}"
+                ) from None
+            raise UsageError(f"cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
 def _write(path: Path, values: dict[str, str], users: Path) -> None:

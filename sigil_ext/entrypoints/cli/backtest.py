@@ -11,8 +11,8 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option, wide_console
 from sigil_ext.bridge.simulate import StrategyRun
+from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option, wide_console
 from sigil_ext.errors import UsageError
 from sigil_ext.settings.models import TIMEFRAME_MINUTES
 from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
@@ -92,19 +92,20 @@ def backtest(
         exchange=exchange,
         workers=workers,
     )
+    if html is not None:
+        from sigil_ext.research.backtest_page import check_writable, write_page
+
+        check_writable(html)
     with _progress([run.name for run in runs]) as tell:
         reports = run_backtest(plan, tell)
-    if html is not None:
-        from sigil_ext.research.backtest_page import write_page
-
-        written = write_page(html, reports)
-        click.echo(f"page: {written.resolve()}", err=as_json)
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)
     else:
         from sigil_ext.entrypoints.cli.tables import print_backtest
 
         print_backtest(wide_console(), reports)
+    if html is not None:
+        click.echo(f"page: {write_page(html, reports).resolve()}", err=as_json)
 
 
 def _jesse_table(exchange: str, symbols: list[str] | None) -> CandleSource:

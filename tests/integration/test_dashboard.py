@@ -1,0 +1,141 @@
+"""Jesse's own dashboard on a fresh project: `sigil run`, log in, find the variants, backtest one on imported candles."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+ROOT = Path(__file__).resolve().parents[2]
+EXCHANGE = "Binance Spot"
+SYMBOLS = ("TST-USDT", "BID-USDT", "LISTA-USDT")
+
+
+def sigil(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"SIGIL_HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-m", "sigil_ext", *arguments],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def ask(base: str, path: str, body: dict | None = None, token: str = "") -> dict:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        base + path, data=data, headers={"content-type": "application/json", "authorization": token}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def dashboard(tmp_path_factory):
+    home = tmp_path_factory.mktemp("project")
+    for folder in ("strategies", "overlays", "migrations"):
+        shutil.copytree(ROOT / folder, home / folder)
+    (home / "storage").mkdir()
+    files = [str(ROOT / "sample" / f"{s.replace('-', '')}-1m.parquet") for s in SYMBOLS]
+    imported = sigil(home, "candles", "import", *files)
+    assert imported.returncode == 0, imported.stderr
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"SIGIL_HOME": str(home)}
+    with open(home / "run.log", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "sigil_ext", "run", "--port", str(port)],
+            env=environment, cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+        base = f"http://127.0.0.1:{port}"
+        try:
+            for _ in range(240):
+                assert server.poll() is None, (home / "run.log").read_text()
+                try:
+                    with urllib.request.urlopen(base, timeout=5):
+                        break
+                except (urllib.error.URLError, OSError):
+                    time.sleep(0.5)
+            else:
+                pytest.fail("no answer in two minutes: " + (home / "run.log").read_text())
+            yield home, base
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                server.wait(30)
+            finally:
+                if server.poll() is None:
+                    os.killpg(server.pid, signal.SIGKILL)
+                    server.wait()
+                sigil(home, "db", "stop")
+
+
+@pytest.mark.slow
+def test_the_variants_show_up_in_jesses_dashboard_and_backtest_there(dashboard):
+    home, base = dashboard
+    secrets = dotenv_values(home / "storage" / "jesse.env")
+    assert (home / "storage" / "jesse.env").stat().st_mode & 0o077 == 0
+    token = ask(base, "/auth/login", {"password": secrets["PASSWORD"]})["auth_token"]
+    assert set(ask(base, "/strategy/all", token=token)["strategies"]) == {
+        "Baseline", "Moderate", "Aggressive", "Unhinged", "Legacy",
+    }  # fmt: skip
+
+    session = str(uuid.uuid4())
+    logging = dict.fromkeys(
+        ("order_submission", "order_cancellation", "order_execution", "position_opened", "position_increased",
+         "position_reduced", "position_closed", "trading_candles", "balance_update", "shorter_period_candles"), False
+    )  # fmt: skip
+    account = {"name": EXCHANGE, "fee": 0.0015, "type": "spot", "simulation_model": "spot", "balance": 1000,
+               "futures_leverage": 1, "futures_leverage_mode": "cross"}  # fmt: skip
+    ask(
+        base,
+        "/backtest",
+        {
+            "id": session, "exchange": EXCHANGE,
+            "routes": [
+                {"symbol": s, "timeframe": "15m", "strategy": "Unhinged", "exchange": EXCHANGE} for s in SYMBOLS
+            ],
+            "data_routes": [], "config": {"logging": logging, "exchanges": {EXCHANGE: account}, "warm_up_candles": 96},
+            "start_date": "2025-06-18", "finish_date": "2025-06-22", "debug_mode": False, "export_csv": False,
+            "export_json": False, "export_chart": False, "fast_mode": False, "benchmark": False, "state": {},
+        },
+        token,
+    )  # fmt: skip
+    for _ in range(120):
+        found = ask(base, f"/backtest/sessions/{session}", {}, token)["session"]
+        if found["status"] not in ("running", "queued"):
+            break
+        time.sleep(1)
+    assert found["status"] == "finished", found
+    assert found["metrics"]["total"] > 0
+
+
+def test_a_wrong_password_is_refused_and_the_server_is_local(dashboard):
+    _, base = dashboard
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        ask(base, "/auth/login", {"password": "wrong"})
+    assert refused.value.code == 401
+    refused.value.close()
+
+
+def test_a_second_dashboard_on_the_same_port_says_so(dashboard):
+    home, base = dashboard
+    second = sigil(home, "run", "--port", base.rpartition(":")[2])
+    assert second.returncode == 2
+    assert "port" in second.stderr
+    assert "Traceback" not in second.stderr
