@@ -46,6 +46,7 @@ START_LIMIT_S = 60.0
 RECOVERY_LIMIT_S = 600.0
 STOP_LIMIT_S = 60.0
 MAX_LOG_BYTES = 20_000_000
+_SOMEBODY_WAS_QUICKER = ("Address already in use", 'lock file "postmaster.pid" already exists')
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +200,13 @@ class _Server:
         identity = server_identity(self.data if self.data.exists() else None, self.home)
         if not self.initialised():
             self._make(identity)
-        self._clear_away_the_dead()
-        self._await_ready()
-        if self.postmaster() is None:
-            for attempt in range(5):
-                if self._launch(identity, self._choose_port(), last=attempt == 4):
-                    break
+        for attempt in range(5):
+            self._await_ready()
+            if self.postmaster() is not None:
+                break
+            self._clear_away_the_dead()
+            if self._launch(identity, self._choose_port(), last=attempt == 4):
+                break
         address = self.address_if_ready()
         if address is None:
             raise self._failed("it ended right after its start")
@@ -268,7 +270,8 @@ class _Server:
         raise DatabaseUnavailable(f"no free port between {PORTS.start} and {PORTS.stop} on {HOST}")
 
     def _launch(self, identity: Identity, port: int, *, last: bool) -> bool:
-        """Start the server away from us. Return False if a stranger took the port first."""
+        """Start the server away from us. Return False if a stranger took the port first, or if the server of a command that
+        was killed while it started one came to life after all."""
         if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         began, ended = time.monotonic(), f"sigil: start {secrets.token_hex(6)} ended with status"
@@ -301,7 +304,7 @@ class _Server:
         while not ((post := self.postmaster()) and post.ready):
             said = self._said_since(said_before)
             if ended in said:
-                if "Address already in use" in said and not last:
+                if not last and any(words in said for words in _SOMEBODY_WAS_QUICKER):
                     return False
                 raise self._failed(_cause(said))
             limit_s = RECOVERY_LIMIT_S if "recovery" in said else START_LIMIT_S

@@ -173,7 +173,7 @@ class MemoryStore:
         return self._keep(after, kind, at, actor, reason)
 
     def _keep(self, after: Protection, kind: EventKind, at: datetime, actor: str, reason: str) -> Protection:
-        after = replace(after, reason=reason)
+        after = replace(after, reason=reason or after.reason)
         self._protections[after.symbol] = after
         self._events.setdefault(after.symbol, []).append(
             ProtectionEvent(

@@ -262,7 +262,7 @@ class PostgresStore:
                 "violation_count": after.violation_count,
                 "created_at": after.created_at or at,
                 "last_violation_at": after.last_violation_at,
-                "reason": reason,
+                "reason": reason or after.reason,
                 "at": at,
             },
         )

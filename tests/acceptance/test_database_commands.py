@@ -86,6 +86,16 @@ def test_a_command_of_its_own_starts_the_server_and_ends(empty_project):
     assert run("stop").stdout == "stopped\n"
 
 
+def test_four_first_commands_at_once_make_start_and_migrate_one_database(empty_project):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "SIGIL_HOME": str(empty_project.root)}
+    command = [sys.executable, "-m", "sigil_ext.entrypoints.cli.main", "protections", "list", "--json"]
+    commands = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        for _ in range(4)
+    ]
+    assert [c.communicate(timeout=120) for c in commands] == [("[]\n", "")] * 4
+
+
 # --- migrate ----------------------------------------------------------------------------------------------------------
 
 

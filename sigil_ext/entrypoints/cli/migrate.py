@@ -58,7 +58,9 @@ def status(ctx: click.Context, variants: tuple[str, ...], every: bool, as_json: 
         for s in found:
             version = f"{s.state.version:03d}" if s.state else "no database yet"
             pending = s.state.pending if s.state else s.migrations
-            table.add_row(s.variant, s.place, version, ", ".join(m.label for m in pending) or "-")
+            table.add_row(
+                s.variant, s.place.removeprefix("database "), version, ", ".join(m.label for m in pending) or "-"
+            )
         wide_console().print(table)
     if any(s.state is None or s.state.pending for s in found):
         ctx.exit(1)

@@ -125,7 +125,9 @@ def history(symbol: str, variant: str, as_json: bool) -> None:
     if not events:
         click.echo(f"nothing ever happened to the protection of {symbol} in variant {variant}")
         return
-    table = Table("at", "what", "who", "why", "cooldown until", "ban until", "violations", title=f"{symbol}, UTC")
+    table = Table(
+        "at", "what", "who", "why", "cooldown until", "ban until", "violations", title=f"{events[0].symbol}, UTC"
+    )
     for e in events:
         table.add_row(
             _when(e.at, seconds=True), e.kind, e.actor, e.reason or "-", _when(e.expires_at), _when(e.ban_until),
@@ -147,8 +149,8 @@ def _print(p: Protection, as_json: bool) -> None:
     table = Table(show_header=False, box=None)
     table.add_row("symbol", p.symbol)
     table.add_row("barred by", bar or "nothing")
-    table.add_row("cooldown until", _when(p.expires_at))
-    table.add_row("ban until", _when(p.ban_until))
+    table.add_row("cooldown until", _when(p.expires_at) + (" UTC" if p.expires_at else ""))
+    table.add_row("ban until", _when(p.ban_until) + (" UTC" if p.ban_until else ""))
     table.add_row("violations", str(p.violation_count))
     table.add_row("reason", p.reason or "-")
     wide_console().print(table)

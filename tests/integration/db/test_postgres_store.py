@@ -18,6 +18,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.postgres_store import PostgresStore, lock_key
 from sigil_ext.errors import DatabaseUnavailable, UsageError
 from sigil_ext.rules.types import Breaker, Entered, Entry, Exit, Refused
+from sigil_ext.services.database import open_store
 from sigil_ext.settings.models import BanSettings
 from sigil_ext.settings.project import Project
 
@@ -181,8 +182,6 @@ def test_two_symbols_cannot_both_take_the_last_free_place(postgres_store):
 
 
 def test_lost_connections_are_replaced_and_a_lost_server_is_said(empty_project: Project):
-    from sigil_ext.services.database import open_store
-
     store = open_store("baseline", empty_project)
     assert isinstance(store.enter(ENTRY), Entered)
     embedded.stop(empty_project)
@@ -200,6 +199,16 @@ def test_a_backend_that_was_killed_is_no_crash(postgres_store):
     with pytest.raises(DatabaseUnavailable, match="lost the database"), postgres_store.database.transaction() as cur:
         cur.execute("SELECT pg_terminate_backend(pg_backend_pid())")
     assert postgres_store.breaker() == Breaker()
+
+
+def test_a_database_that_may_not_be_written_or_is_not_migrated_is_one_sentence(postgres_store, empty_database):
+    name = postgres_store.database.address.name
+    run(postgres_store.database, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    postgres_store.database.close()
+    with pytest.raises(DatabaseUnavailable, match=r"cannot be used: .*read-only transaction"):
+        postgres_store.enter(ENTRY)
+    with pytest.raises(DatabaseUnavailable, match=r"run: sigil migrate up"):
+        PostgresStore(empty_database).breaker()
 
 
 def test_a_forked_child_opens_connections_of_its_own(postgres_store):
@@ -241,10 +250,9 @@ def many(postgres_store: PostgresStore) -> Iterator[Callable[[int], list[Postgre
 def test_hard_stops_counted_at_the_same_time_are_all_counted(postgres_store, many):
     """Two sessions of a database are not meant to be; if they are, no violation is lost all the same."""
     numbers = []
-    for letter in "ABCDEF":
+    for _ in range(6):
         numbers.append(postgres_store.enter(replace(ENTRY, symbol="TST-USDT", cooldown_until=None)).position_id)
         run(postgres_store.database, "UPDATE micro_positions SET status = 'parked' WHERE status = 'open'")
-        assert letter
     run(postgres_store.database, "DROP INDEX idx_micro_positions_open_symbol_variant")
     run(postgres_store.database, "UPDATE micro_positions SET status = 'open'")
     stores = many(len(numbers))

@@ -253,6 +253,12 @@ def test_a_later_write_never_shortens_a_protection(store):
     assert store.protection("TST-USDT") == after
 
 
+def test_an_act_without_a_reason_leaves_the_last_one_standing(store):
+    store.add_ban("TST-USDT", until=NOON + HOUR, at=NOON, actor="eva", reason="manipulated")
+    assert store.add_cooldown("TST-USDT", until=NOON, at=NOON, actor="eva", reason="").reason == "manipulated"
+    assert [e.reason for e in store.protection_history("TST-USDT")] == ["manipulated", ""]
+
+
 def test_lift_ends_both_bars_now_and_keeps_the_count(store):
     store.close(left(entered(store)), BAN)
     store.add_ban("TST-USDT", until=NOON + 99 * HOUR, at=NOON + HOUR, actor="eva", reason="b")
