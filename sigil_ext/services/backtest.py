@@ -88,6 +88,8 @@ def run_backtest(plan: BacktestPlan, on_progress: Progress = lambda label, share
         shared = {symbol: _share(Path(folder), c, start_ms, plan.start_ms) for symbol, c in candles.items()}
         requests = [SimulationRequest(run, shared, start_ms, finish_ms, plan.exchange) for run in plan.runs]
         labels = [request.label for request in requests]
+        for label in labels:
+            on_progress(label, 0.0)
         workers = plan.workers or min(len(requests), os.cpu_count() or 1)
         results = run_all(requests, workers, lambda index, share: on_progress(labels[index], share))
     intervals = {symbol: c.interval_minutes for symbol, c in candles.items()}

@@ -121,10 +121,9 @@ def _progress(labels: list[str]) -> Iterator[Callable[[str, float], None]]:
     if not console.is_terminal:
 
         def line(label: str, share: float) -> None:
-            if share >= 1.0:
-                click.echo(f"{label}: simulated", err=True)
+            if share in (0.0, 1.0):
+                click.echo(f"{label}: {'simulated' if share else 'waiting'}", err=True)
 
-        click.echo(f"simulating {', '.join(labels)}", err=True)
         yield line
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
