@@ -1,0 +1,101 @@
+"""Every command that README and docs show is run, in a project of its own, and must end well."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+
+# Commands that another test runs, or that stand for the reader's own files.
+ELSEWHERE = {
+    "sigil run": "tests/integration/test_dashboard.py",
+    "sigil backtest --strategy my_module:MyStrategy --timeframe 15m --symbols TST-USDT --candles sample": "test_strategies_of_users.py",
+}
+
+
+def commands_of(page: Path) -> list[str]:
+    """Return the lines of the code blocks of `page` that are sigil commands, without what explains them."""
+    blocks = re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [re.split(r"\s{2,}|\s+#", line)[0] for line in lines if line.startswith("sigil ")]
+
+
+def recipes_of(page: Path) -> list[str]:
+    return [
+        c
+        for c in re.findall(r"`(sigil [^`]+)`", page.read_text(encoding="utf-8"))
+        if not re.search(r"[A-Z]{3,}\b(?!-)", c)
+    ]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    home = tmp_path_factory.mktemp("reader")
+    for name in ("overlays", "migrations", "strategies", "sample", "scripts"):
+        shutil.copytree(ROOT / name, home / name)
+    (home / "storage").mkdir()
+    yield home
+    run(home, "sigil db stop")
+
+
+def run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SIGIL_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "sigil_ext", *shlex.split(command)[1:]],
+        cwd=home, env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+
+
+README_COMMANDS = [c for c in commands_of(README) if c not in ELSEWHERE]
+
+
+def test_readme_shows_commands_and_the_two_that_matter_stand_first():
+    text = README.read_text(encoding="utf-8")
+    assert len(README_COMMANDS) >= 8
+    assert text.index("make demo") < text.index("make test") < text.index("sigil ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", README_COMMANDS)
+def test_a_command_of_the_readme_ends_well(command, project):
+    done = run(project, command)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_the_demo_prints_the_table_and_shows_where_the_page_is(project):
+    done = subprocess.run(
+        [sys.executable, str(project / "scripts" / "demo.py")], cwd=project, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    page = project / "storage" / "demo" / "backtest.html"
+    assert page.is_file()
+    assert str(page) in done.stdout
+    for variant in ("baseline", "moderate", "aggressive", "unhinged", "legacy"):
+        assert variant in done.stdout
+
+
+def test_every_link_in_readme_and_docs_leads_somewhere():
+    for page in (README, ROOT / "CHANGELOG.md", *PAGES):
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_every_command_named_anywhere_exists():
+    from sigil_ext.entrypoints.cli.main import COMMANDS
+
+    for page in (README, *PAGES):
+        for word in re.findall(r"`sigil ([a-z]+)", page.read_text(encoding="utf-8")):
+            assert word in COMMANDS, f"{page.name}: sigil {word}"
