@@ -178,6 +178,18 @@ def test_the_users_pg_variables_do_not_reach_the_server(empty_project, monkeypat
     assert ask(address, "SHOW timezone") == "UTC"
 
 
+def test_a_server_that_will_not_end_is_ended_all_the_same_and_loses_nothing(started, monkeypatch):
+    ask(embedded.ensure_running(started), "CREATE TABLE kept AS SELECT g FROM generate_series(1, 1000) AS g")
+    status = embedded.status(started)
+    monkeypatch.setattr(embedded, "FAST_STOP_LIMIT_S", 0.3)
+    for pid in working_in(status.data):
+        if pid != status.pid:
+            os.kill(pid, signal.SIGSTOP)
+    assert embedded.stop(started)
+    wait_until_gone(status.data)
+    assert ask(embedded.ensure_running(started), "SELECT count(*) FROM kept") == 1000
+
+
 # --- several at once --------------------------------------------------------------------------------------------------
 
 
