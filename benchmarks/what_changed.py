@@ -37,7 +37,9 @@ def main(folders: list[Path]) -> int:
         )
         reports = run_backtest(BacktestPlan(runs, folder_source(folder, None)))
         print(f"\n{folder.name}, {reports[0]['start'][:10]} to {reports[0]['finish'][:10]}\n")
-        print("| run | trades | hard stops | share | average USD | average % | average R | their P&L | net P&L | net R |")
+        print(
+            "| run | trades | hard stops | share | average USD | average % | average R | their P&L | net P&L | net R |"
+        )
         print("|---|---|---|---|---|---|---|---|---|---|")
         for report in reports:
             trades = report["trades"]

@@ -193,7 +193,7 @@ class Session:
     # --- guard and signal ---------------------------------------------------------------------------------------
 
     def guard(self, symbol: str) -> RefusalReason | None:
-        """Return why `symbol` may not be entered at this bar's close, or None; a refusal is counted."""
+        """Return why `symbol` may not be entered at this bar's close, or None."""
         guard = self.settings.guard
         view = GuardView(
             now=self._now,
@@ -208,10 +208,7 @@ class Session:
             gap_minutes=universe.longest_gap_minutes(self.market.minutes(symbol), self._now_ms, HOUR_MS),
             max_gap_minutes=self._max_gap,
         )
-        reason = first_refusal(view)
-        if reason is not None:
-            self.record.bars_refused[reason] += 1
-        return reason
+        return first_refusal(view)
 
     def signal(self, symbol: str) -> BarSignal:
         """Return what the entry rule says of the signal bar that closed now."""
@@ -221,6 +218,13 @@ class Session:
             bars, entry.breakout_lookback, entry.volume_factor, entry.volume_lookback, entry.rsi_min, entry.rsi_max
         )
         return BarSignal(fired, float(bars[-1, indicators.CLOSE]) if len(bars) else float("nan"), highest, ratio, rsi)
+
+    def guarded(self, symbol: str, signal: BarSignal, reason: RefusalReason) -> None:
+        """Record a bar at which the guard was shut, and the entry signal that it stopped, if there was one."""
+        self.record.bars_refused[reason] += 1
+        self.store.count_refusal(symbol, reason, at=self._now, signal=signal.fired)
+        if signal.fired:
+            self.refuse(symbol, signal, reason)
 
     def refuse(self, symbol: str, signal: BarSignal, reason: RefusalReason) -> None:
         """Record an entry signal that the guard, the sizing or the store did not let through."""

@@ -87,8 +87,8 @@ class VariantStrategy(Strategy):  # type: ignore[misc]
         # The guard decides before any entry rule is looked at; the rule is asked all the same, to count what it refused.
         self._refusal = self.session.guard(self.symbol)
         self._signal = self.session.signal(self.symbol)
-        if self._refusal is not None and self._signal.fired:
-            self.session.refuse(self.symbol, self._signal, self._refusal)
+        if self._refusal is not None:
+            self.session.guarded(self.symbol, self._signal, self._refusal)
 
     def should_long(self) -> bool:
         if self._refusal is not None or not self._signal.fired:

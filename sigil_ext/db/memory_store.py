@@ -223,14 +223,12 @@ class MemoryStore:
         return sorted((row for row in self._signals if since is None or row[0].at >= since), key=lambda row: row[0].at)
 
     def count_refusal(self, symbol: str, reason: RefusalReason, *, at: datetime, signal: bool) -> None:
-        old = self._refusals.get((symbol, reason)) or RefusalCount(symbol, reason, 0, 0, at, at)
-        self._refusals[symbol, reason] = replace(
-            old,
-            bars=old.bars + 1,
-            signals=old.signals + signal,
-            first_at=min(old.first_at, at),
-            last_at=max(old.last_at, at),
-        )
+        key = (symbol, reason)
+        if (old := self._refusals.get(key)) is None:
+            self._refusals[key] = RefusalCount(symbol, reason, 1, int(signal), at, at)
+            return
+        first, last = min(old.first_at, at), max(old.last_at, at)
+        self._refusals[key] = RefusalCount(symbol, reason, old.bars + 1, old.signals + signal, first, last)
 
     def refusals(self) -> list[RefusalCount]:
         return [self._refusals[key] for key in sorted(self._refusals)]
