@@ -26,6 +26,15 @@ PRIVATE_FUNCTIONS: dict[str, str] = {
     "jesse.modes.backtest_mode:_prepare_timestamp_replay_warmup": "d05639f478de6d5e",
     "jesse.modes.backtest_mode:_update_all_routes_a_partial_candle": "f36f636c7dc832f9",
     "jesse.modes.backtest_mode:_timestamp_simulator": "3913c4c8d1f6714a",
+    # called or mirrored by host.py
+    "jesse.modes.backtest_mode:_apply_timestamp_replay_event": "71f885d2bd2cdbac",
+    "jesse.modes.backtest_mode:_build_timestamp_replay_plan": "6c851049cb3b5498",
+    "jesse.modes.backtest_mode:_timestamp_bucket_generation_schedule": "cc95c1166fdce782",
+    "jesse.modes.backtest_mode:_prepare_routes": "a291d0e6888d6185",
+    "jesse.modes.backtest_mode:_generate_outputs": "f7d37796c5a2a310",
+    "jesse.research.backtest:_execute_isolated_backtest": "944587325df2f724",
+    "jesse.research.backtest:_reset_research_runtime_state": "74ba5c9668ea6e6e",
+    "jesse.research.backtest:_format_config": "d4886628f7df6a76",
     "jesse.modes.backtest_mode:_step_simulator": "4024583ff4508028",
 }
 
