@@ -7,15 +7,16 @@ must know of the market reaches it through `Market`. Start at `Session.on_bar` a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sigil_ext.bridge.holding import Holding, trade_of
 from sigil_ext.bridge.records import Fill, RunRecord, Trade
-from sigil_ext.rules import indicators, sizing, stops, universe
+from sigil_ext.rules import exits, indicators, sizing, stops, universe
 from sigil_ext.rules.breaker import BreakerView, trip_reason
 from sigil_ext.rules.guard import GuardView, first_refusal
 from sigil_ext.rules.ports import Store
@@ -35,31 +36,6 @@ class Market(Protocol):
     def minutes(self, symbol: str) -> NDArray[np.float64]: ...
     def bars(self, symbol: str, timeframe: str, now_ms: int) -> NDArray[np.float64]: ...
     def free_cash(self) -> float: ...
-
-
-@dataclass(slots=True)
-class Holding:
-    """An open position as its strategy manages it. Extremes count the entry itself and every closed bar since.
-
-    `seen_ms` is the open time of the first bar not looked at yet; `pending_qty` is ordered and not filled yet.
-    """
-
-    position_id: int
-    opened_at_ms: int
-    entry_price: float
-    atr: float
-    stop_pct: float
-    hard_stop: float
-    stop: float
-    high_water: float
-    low_water: float
-    entry: Entry
-    cash_bound: bool
-    seen_ms: int
-    pending_qty: float
-    entries: int = 1
-    exit_reason: ExitReason | None = None
-    fills: list[Fill] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,19 +310,19 @@ class Session:
         if stop > holding.stop or raised:
             holding.stop = stop
             self.store.move_stop(holding.position_id, at=self._now, stop_price=stop, high_water=holding.high_water)
-        if stops.leaves_at_close(holding.stop, close):
-            return "atr_trail" if stops.is_trail(holding.stop, holding.hard_stop) else "hard_stop"
-        age_minutes = (self._now_ms - holding.opened_at_ms) / 60_000
-        if stops.is_flat(
-            age_minutes,
-            self._flat_after,
-            holding.entry_price,
-            holding.high_water,
-            holding.low_water,
-            s.flat.max_move_pct,
-        ):
-            return "flat_no_move"
-        return None
+        return exits.first_exit(
+            exits.ExitView(
+                close=close,
+                entry=holding.entry_price,
+                hard_stop=holding.hard_stop,
+                stop=holding.stop,
+                high_water=holding.high_water,
+                low_water=holding.low_water,
+                age_minutes=(self._now_ms - holding.opened_at_ms) / 60_000,
+                flat_after_minutes=self._flat_after,
+                flat_max_move_pct=s.flat.max_move_pct,
+            )
+        )
 
     def filled(self, symbol: str, at_ms: int, side: str, qty: float, price: float) -> None:
         """Note an executed order of an open position."""
@@ -358,40 +334,13 @@ class Session:
     def close(self, symbol: str, at_ms: int) -> Trade:
         """Close the books on a position whose last order filled at `at_ms`."""
         holding = self.holdings.pop(symbol)
-        rate = self.settings.costs.rate
-        bought = [fill for fill in holding.fills if fill.side == "buy"]
-        sold = [fill for fill in holding.fills if fill.side == "sell"]
-        paid, received = _value(bought), _value(sold)
         if self.ending:
             reason: ExitReason = "session_end"
         elif holding.exit_reason is not None:
             reason = holding.exit_reason
         else:
-            reason = "atr_trail" if stops.is_trail(holding.stop, holding.hard_stop) else "hard_stop"
-        trade = Trade(
-            symbol=symbol,
-            opened_at_ms=holding.opened_at_ms,
-            closed_at_ms=at_ms,
-            entry_price=_average_price(bought),
-            exit_price=_average_price(sold),
-            qty=sum(fill.qty for fill in bought),
-            fee=(paid + received) * rate,
-            pnl_usd=received * (1 - rate) - paid,
-            exit_reason=reason,
-            atr_at_entry=holding.entry.atr_at_entry,
-            stop_pct=holding.stop_pct,
-            hard_stop_price=holding.hard_stop,
-            stop_price=holding.stop,
-            risk_usd=sizing.risk_usd(paid, holding.stop_pct),
-            notional_usd=paid,
-            cap_bound=holding.entry.cap_bound,
-            cash_bound=holding.cash_bound,
-            universe_id=holding.entry.universe_id,
-            entries=holding.entries,
-            high_water=holding.high_water,
-            signal=_figures(holding.entry.signal),
-            fills=holding.fills,
-        )
+            reason = exits.filled_stop(holding.stop, holding.hard_stop)
+        trade = trade_of(symbol, holding, at_ms, reason, self.settings.costs.rate)
         self.record.trades.append(trade)
         self._losses_in_a_row = self._losses_in_a_row + 1 if trade.pnl_usd < 0 else 0
         at = datetime.fromtimestamp(at_ms / 1000, UTC)
@@ -427,24 +376,3 @@ class Session:
         if guard.cooldown_from != moment or not guard.cooldown_hours:
             return None
         return (at or self._now) + timedelta(hours=guard.cooldown_hours)
-
-
-def _value(fills: list[Fill]) -> float:
-    return sum(fill.qty * fill.price for fill in fills)
-
-
-def _average_price(fills: list[Fill]) -> float:
-    if len(fills) == 1:
-        return fills[0].price  # to the last float, which a division of the value would not give
-    return _value(fills) / sum(fill.qty for fill in fills)
-
-
-def _figures(signal: Signal | None) -> dict[str, float]:
-    if signal is None:
-        return {}
-    return {
-        "close": signal.close,
-        "highest_high": signal.highest_high,
-        "volume_ratio": signal.volume_ratio,
-        "rsi": signal.rsi,
-    }
