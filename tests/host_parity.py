@@ -1,7 +1,7 @@
 """Run by tests/acceptance/test_host_parity.py in a process without pytest: the host against `jesse.research.backtest`.
 
-`python -m tests.host_parity bundled` runs every strategy that Jesse bundles on candles that make it trade; `... variants FOLDER`
-runs the variants on the .npy candles of a folder. Prints one JSON list a line: name, equal, outcome, trades, detail.
+`python -m tests.host_parity bundled` runs every strategy that Jesse bundles on candles that make it trade; `... variants FOLDER
+[NAME ...]` runs variants on the .npy candles of a folder. Prints one JSON list a line: name, equal, outcome, trades, detail.
 """
 
 from __future__ import annotations
@@ -122,13 +122,29 @@ def compare_bundled(case: tuple[str, str, str, str]) -> list[Any]:
     return [label, equal, expected[0], trades, "" if equal else f"{expected!r:.300} | {got!r:.300}"]
 
 
+def store_for(name: str) -> Any:
+    """A store in memory, or on the database that SIGIL_TEST_DATABASE describes."""
+    from pydantic import SecretStr
+
+    from sigil_ext.db.connection import Database
+    from sigil_ext.db.memory_store import MemoryStore
+    from sigil_ext.db.postgres_store import PostgresStore
+    from sigil_ext.settings.environment import DatabaseAddress
+
+    described = os.environ.get("SIGIL_TEST_DATABASE")
+    if not described:
+        return MemoryStore(name)
+    place = json.loads(described)
+    place["password"] = SecretStr(place["password"])
+    return PostgresStore(Database(name, DatabaseAddress(**place, source="test")))
+
+
 def compare_variant(case: tuple[str, str]) -> list[Any]:
     from sigil_ext.bridge.host import Host
     from sigil_ext.bridge.routing import data_routes_for, extra_timeframes, jesse_config, routes_for
     from sigil_ext.bridge.session import Session
     from sigil_ext.bridge.simulate import SimulationRequest, simulate
     from sigil_ext.bridge.strategy import VariantStrategy
-    from sigil_ext.db.memory_store import MemoryStore
     from sigil_ext.settings.overlays import load_variant
 
     name, folder = case
@@ -143,7 +159,7 @@ def compare_variant(case: tuple[str, str]) -> list[Any]:
     sessions: list[Session] = []
 
     def make_session(settings: Any, market: Any, pool: list[str]) -> Session:
-        sessions.append(Session(settings, MemoryStore(name), market, pool, start_ms=start))
+        sessions.append(Session(settings, store_for(name), market, pool, start_ms=start))
         return sessions[-1]
 
     strategy = type(
@@ -188,7 +204,8 @@ def main(arguments: list[str]) -> None:
         cases: list[Any] = [(name, *setting) for name in names for setting in SETTINGS]
         compare: Any = compare_bundled
     else:
-        cases = [(name, arguments[1]) for name in ("baseline", "moderate", "aggressive", "unhinged", "legacy")]
+        names = arguments[2:] or ["baseline", "moderate", "aggressive", "unhinged", "legacy"]
+        cases = [(name, arguments[1]) for name in names]
         compare = compare_variant
         importlib.import_module("jesse.research")  # once, inherited by the children
     out = os.fdopen(os.dup(1), "w")
