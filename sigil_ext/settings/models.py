@@ -47,7 +47,7 @@ def format_duration(value: timedelta) -> str:
     for unit in ("d", "h", "m"):
         if seconds and seconds % _UNIT_SECONDS[unit] == 0:
             return f"{int(seconds // _UNIT_SECONDS[unit])}{unit}"
-    return f"{seconds:g}s"
+    return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
 
 
 Duration = Annotated[
@@ -87,7 +87,7 @@ class HardStopSettings(Section):
     """Stop distance, fixed at entry."""
 
     multiplier: float = Field(ge=0, le=50, allow_inf_nan=False)
-    floor_pct: float = Field(gt=0, lt=100, allow_inf_nan=False)
+    floor_pct: float = Field(ge=0.1, lt=100, allow_inf_nan=False)  # nearer, Jesse would sell at once
     cap_pct: float = Field(gt=0, lt=100, allow_inf_nan=False)
 
     @model_validator(mode="after")

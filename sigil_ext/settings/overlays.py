@@ -68,6 +68,7 @@ def merge(name: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Variant
         for path, value in layer.items():
             if path not in KEY_PATHS:
                 raise SettingsError(f"unknown key '{path}' in {origin}; {_key_hint(path)}")
+            _demand_kind(path, value, origin)
             values[path], origins[path] = value, origin
     try:
         settings = VariantSettings.model_validate(_nest(values))
@@ -92,14 +93,47 @@ def flatten(settings: VariantSettings) -> dict[str, Any]:
     return _flat(settings.model_dump(mode="json"))
 
 
+def _demand_kind(path: str, value: Any, origin: str) -> None:
+    """Refuse what pydantic would quietly convert: a quoted number is a mistake, and so is yes for a number."""
+    kind = KEY_KINDS[path]
+    if kind is bool and not isinstance(value, bool):
+        raise SettingsError(f"{path} = {value!r} ({origin}): must be true or false")
+    if kind in (int, float) and isinstance(value, bool | str):
+        plainly = ", written plainly like 2.5 or 1000" if isinstance(value, str) and _is_number(value) else ""
+        raise SettingsError(f"{path} = {value!r} ({origin}): must be a valid number{plainly}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+class _OverlayLoader(yaml.SafeLoader):
+    """YAML that refuses a key given twice, where the last one would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise SettingsError(f"key '{key}' is given twice (line {key_node.start_mark.line + 1})")
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     name = f"overlays/{path.name}"
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_OverlayLoader)
     except FileNotFoundError:
         raise SettingsError(f"{name} is missing; restore it from the project") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name} is not YAML: {_one_line(error)}") from error
+    except SettingsError as error:
+        raise SettingsError(f"{name}: {error}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
@@ -143,6 +177,8 @@ def _explain(error: ValidationError, values: Mapping[str, Any], origins: Mapping
         message = message[0].lower() + message[1:]
         if path in values:
             sentences.append(f"{path} = {values[path]!r} ({origins[path]}): {message}")
+        elif problem["type"] == "missing":
+            sentences.append(f"{path} has no value; overlays/{BASE}.yaml must hold every key")
         else:
             named = sorted({origins[p] for p in values if p in message and origins[p] != f"overlays/{BASE}.yaml"})
             sentences.append(message + (f" (see {', '.join(named)})" if named else ""))
@@ -153,15 +189,16 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _paths(model: type[Any], prefix: str = "") -> list[str]:
-    paths: list[str] = []
+def _kinds(model: type[Any], prefix: str = "") -> dict[str, Any]:
+    kinds: dict[str, Any] = {}
     for key, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and hasattr(inner, "model_fields"):
-            paths += _paths(inner, f"{prefix}{key}.")
+            kinds |= _kinds(inner, f"{prefix}{key}.")
         else:
-            paths.append(f"{prefix}{key}")
-    return paths
+            kinds[f"{prefix}{key}"] = inner
+    return kinds
 
 
-KEY_PATHS: tuple[str, ...] = tuple(_paths(VariantSettings))
+KEY_KINDS: Mapping[str, Any] = _kinds(VariantSettings)
+KEY_PATHS: tuple[str, ...] = tuple(KEY_KINDS)
