@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -86,6 +87,9 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    with suppress(ValueError):  # not the main thread: a test
+        # Unwind on SIGTERM, so that child processes and temporary files go with the command.
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     debug = "--debug" in sys.argv[1:]
     arguments = [a for a in sys.argv[1:] if a != "--debug"] if debug else sys.argv[1:]  # accepted anywhere
     with _one_sentence_errors(debug):
