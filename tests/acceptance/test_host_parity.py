@@ -18,13 +18,14 @@ def compared(tmp_path: Path, *arguments: str, **variables: str) -> list[list]:
     environment |= variables
     done = subprocess.run(
         [sys.executable, "-m", "tests.host_parity", *arguments],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=280, check=False,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_strategy_that_jesse_bundles_does_the_same_in_the_host(tmp_path):
     results = compared(tmp_path, "bundled")
     assert [r for r in results if r[1] is False] == []
@@ -36,6 +37,7 @@ def test_every_strategy_that_jesse_bundles_does_the_same_in_the_host(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_variant_does_the_same_in_the_host_on_real_candles(tmp_path, sample_lab):
     results = compared(tmp_path, "variants", str(sample_lab.folder))
     assert [r[0] for r in results] == ["baseline", "moderate", "aggressive", "unhinged", "legacy"]
@@ -44,6 +46,7 @@ def test_every_variant_does_the_same_in_the_host_on_real_candles(tmp_path, sampl
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_variant_does_the_same_with_its_memory_in_postgresql_and_the_rows_explain_it(tmp_path, sample_lab, database):
     place = database.address
     described = {"host": place.host, "port": place.port, "user": place.user, "name": place.name,
