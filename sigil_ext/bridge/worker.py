@@ -144,6 +144,9 @@ def _child(index: int, request: SimulationRequest, sender: Any) -> None:
         message = Message(index, "done", simulate(request, progress))
     except SigilError as error:
         message = Message(index, "failed", (isinstance(error, UsageError), str(error), traceback.format_exc()))
+    except Exception as error:  # noqa: BLE001 (the border of a process: what is not said here is lost)
+        sentence = f"{request.label}: {type(error).__name__}: {error}; --debug shows where"
+        message = Message(index, "failed", (False, sentence, traceback.format_exc()))
     sender.send(message)
     sender.close()
 
