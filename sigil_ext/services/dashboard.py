@@ -40,8 +40,12 @@ def prepare(project: Project, host: str | None = None, port: int | None = None) 
     Raises:
         UsageError: the folder is no Jesse project, or the port is taken. DatabaseUnavailable: no database.
     """
-    if not (project.root / "strategies").is_dir():
-        raise UsageError(f"{project.root} holds no strategies/ folder; run it in a Sigil project")
+    if not (project.root / "strategies").is_dir() or project.storage.parent != project.root:
+        raise UsageError(
+            f"{project.storage.parent} is not a Jesse project: it holds no strategies/ and overlays/; "
+            "run it in a checkout of Sigil, or name one with SIGIL_HOME"
+        )
+    project.storage.mkdir(exist_ok=True)
     environment = load_environment(project)
     bind, at = host or environment.app_host, port or environment.app_port
     _check_free(bind, at)
