@@ -49,6 +49,8 @@ def dashboard(tmp_path_factory):
     home = tmp_path_factory.mktemp("project")
     for folder in ("strategies", "overlays", "migrations"):
         shutil.copytree(ROOT / folder, home / folder)
+    for script in ("routes.py", "config.py"):
+        shutil.copy(ROOT / script, home / script)
     (home / "storage").mkdir()
     files = [str(ROOT / "sample" / f"{s.replace('-', '')}-1m.parquet") for s in SYMBOLS]
     imported = sigil(home, "candles", "import", *files)
@@ -139,3 +141,43 @@ def test_a_second_dashboard_on_the_same_port_says_so(dashboard):
     assert second.returncode == 2
     assert "port" in second.stderr
     assert "Traceback" not in second.stderr
+
+
+SCRIPT = """
+import json, sys
+import routes, config
+from jesse import research
+from sigil_ext.bridge.candle_files import load_candles
+from pathlib import Path
+
+wanted = ("TST-USDT", "BID-USDT", "LISTA-USDT")
+candles = {
+    f"Binance Spot-{s}": {"exchange": "Binance Spot", "symbol": s, "candles": c.candles}
+    for s, c in load_candles(Path(sys.argv[1]), wanted).items()
+}
+result = research.backtest(
+    config.config["unhinged"],
+    [r for r in routes.routes["unhinged"] if r["symbol"] in wanted],
+    [r for r in routes.data_routes["unhinged"] if r["symbol"] in wanted],
+    candles,
+)
+print(json.dumps(len(result["trades"])))
+"""
+
+
+@pytest.mark.slow
+def test_a_script_in_the_project_takes_routes_and_configuration_from_it(dashboard):
+    home, _ = dashboard
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    environment |= {"JESSE_ENV_FILE": str(home / "storage" / "jesse.env"), "SIGIL_HOME": str(home)}
+    (home / "mine.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "mine.py", str(ROOT / "sample")],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.strip().splitlines()[-1]) > 3
