@@ -21,11 +21,14 @@ from sigil_ext.errors import SigilError, hint
 # command -> module and attribute, one-line help. The index of the command line.
 COMMANDS: dict[str, tuple[str, str]] = {
     "backtest": ("sigil_ext.entrypoints.cli.backtest:backtest", "Backtest variants or any Jesse strategy."),
+    "breaker": ("sigil_ext.entrypoints.cli.breaker:breaker", "The circuit breaker: status, trip, reset."),
     "candles": ("sigil_ext.entrypoints.cli.candles:candles", "Import, list and check candles."),
     "config": ("sigil_ext.entrypoints.cli.config:config", "Show and check the settings of variants."),
     "db": ("sigil_ext.entrypoints.cli.db:db", "Start, stop and look at the embedded PostgreSQL."),
     "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
+    "pause": ("sigil_ext.entrypoints.cli.breaker:pause", "Block entries of a variant until resume."),
     "protections": ("sigil_ext.entrypoints.cli.protections:protections", "Cooldowns and bans: list, add, lift."),
+    "resume": ("sigil_ext.entrypoints.cli.breaker:resume", "End a pause."),
     "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),
 }
 
