@@ -17,7 +17,7 @@ help:
 	@echo "make test       the tests"
 	@echo "make check      format, lint, types, import contract"
 	@echo "make dashboard  Jesse's dashboard in the browser, 127.0.0.1:9000"
-	@echo "make paper      paper trading (not built yet)"
+	@echo "make paper      baseline on paper over the bundled candles, in its database"
 	@echo "make bench      speed figures, as ratios"
 
 $(READY): requirements.lock pyproject.toml scripts/setup.sh
@@ -40,7 +40,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 paper: $(READY)
-	@$(BIN)/sigil run paper
+	@$(BIN)/sigil run paper --variant baseline --candles sample
 
 dashboard: $(READY)
 	@$(BIN)/sigil run

@@ -38,6 +38,7 @@ class Database:
         self._idle: list[tuple[float, connection]] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self._held = threading.local()
 
     @property
     def embedded(self) -> bool:
@@ -53,6 +54,30 @@ class Database:
         return _connect(self.address)
 
     @contextlib.contextmanager
+    def one_transaction(self) -> Iterator[cursor]:
+        """Run the block in one transaction that every `transaction()` within it, on this thread, becomes a part of.
+
+        An error inside an inner block undoes that block (a savepoint); an error that leaves this one undoes everything.
+        """
+        with self.transaction() as cur:
+            self._held.cursor = cur
+            try:
+                yield cur
+            finally:
+                self._held.cursor = None
+
+    @contextlib.contextmanager
+    def _savepoint(self, cur: cursor) -> Iterator[cursor]:
+        cur.execute("SAVEPOINT inner_block")
+        try:
+            yield cur
+        except BaseException:
+            if not cur.connection.closed:
+                cur.execute("ROLLBACK TO SAVEPOINT inner_block")
+            raise
+        cur.execute("RELEASE SAVEPOINT inner_block")
+
+    @contextlib.contextmanager
     def transaction(self) -> Iterator[cursor]:
         """Run the block in one transaction: committed at its end, undone by any error.
 
@@ -60,6 +85,10 @@ class Database:
             DatabaseUnavailable: the server was lost or has no room. Lost during the commit itself, the outcome is
                 unknown; what is written here must therefore be safe to write again.
         """
+        if (held := getattr(self._held, "cursor", None)) is not None:
+            with self._savepoint(held) as cur:
+                yield cur
+            return
         link = self._take()
         try:
             with link, link.cursor() as cur:

@@ -1,4 +1,4 @@
-"""Paper: feeds and the session loop around the bridge. Empty until the paper engine is built.
+"""Paper: the session loop around the bridge's host, and what it recovers after a crash.
 
-Never here: rules, commands.
+Never here: rules, commands, Jesse itself. Read `session.py` first. Live feeds are not built yet; a session replays.
 """

@@ -59,7 +59,7 @@ class MinuteAssembler:
         self._pending: dict[int, dict[str, Row]] = {}
         self._absent: dict[int, set[str]] = {}
         self._given: dict[int, dict[str, Row]] = {}
-        self._missed: dict[int, dict[str, Row]] = {}  # what came too late, so that a repeat of it is seen as one
+        self._missed: dict[int, dict[str, Row]] = {}  # what came too late; a repeat of it is seen as one
         self._newest: dict[str, int] = {}
         self._silent: Counter[str] = Counter()
         self._events: deque[FeedEvent] = deque(maxlen=_EVENTS_KEPT)
@@ -79,9 +79,17 @@ class MinuteAssembler:
         known = self._pending.get(open_ms, {}).keys() | self._absent.get(open_ms, set())
         return sorted(self._awaited - known)
 
-    def given(self, symbol: str, open_ms: int) -> Row | None:
-        """Return the candle that was given out, None where it was absent or is no longer remembered."""
-        return self._given.get(open_ms, {}).get(symbol)
+    def told(self, symbol: str, open_ms: int) -> Row | None:
+        """Return the newest value known of a candle whose minute was given out, None where there is none.
+
+        That is the value in the minute, or the one that came too late to get into it.
+        """
+        late = self._missed.get(open_ms, {}).get(symbol)
+        return late or self._given.get(open_ms, {}).get(symbol)
+
+    def remembers(self, open_ms: int) -> bool:
+        """Return whether the minute was given out, and not so long ago that it is forgotten."""
+        return open_ms in self._given
 
     def on_candle(self, symbol: str, row: Row, now_ms: int) -> list[ClosedMinute]:
         """Take a CLOSED candle; return the minutes that are complete by it."""
@@ -191,15 +199,15 @@ class MinuteAssembler:
         if open_ms not in self._given:
             self.note("late", symbol, f"{_clock(open_ms)} came long after its minute was given out", now_ms)
             return
-        missed = self._missed.setdefault(open_ms, {})
-        given = self._given[open_ms].get(symbol, missed.get(symbol))
-        if given is None:
-            missed[symbol] = row
-            self.note("late", symbol, f"{_clock(open_ms)} came after its minute was given out", now_ms)
-        elif given == row:
+        known = self.told(symbol, open_ms)
+        if known == row:
             self.note("duplicate", symbol, f"{_clock(open_ms)} came again, with the same values", now_ms)
+            return
+        self._missed.setdefault(open_ms, {})[symbol] = row
+        if known is None:
+            self.note("late", symbol, f"{_clock(open_ms)} came after its minute was given out", now_ms)
         else:
-            self.note("revised", symbol, f"{_clock(open_ms)} changed after it was used: {_change(given, row)}", now_ms)
+            self.note("revised", symbol, f"{_clock(open_ms)} changed after it was used: {_change(known, row)}", now_ms)
 
     def _fault(self, symbol: str, row: Row, now_ms: int) -> str | None:
         if symbol not in self.symbols:

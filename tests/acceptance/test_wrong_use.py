@@ -222,7 +222,7 @@ def test_a_home_without_overlays_is_refused(tmp_path, said, monkeypatch):
 
 
 def test_what_is_not_built_yet_says_so(project, said):
-    status, out, err = said("run paper")
+    status, out, err = said("run paper --variant baseline --candles x --feed redis")
     assert (status, out) == (1, "")
     assert "not built yet" in err
 

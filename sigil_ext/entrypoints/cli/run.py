@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import rich_click as click
 
+from sigil_ext.entrypoints.cli.options import one_bar, set_option, variant_option
 from sigil_ext.errors import SigilError
+from sigil_ext.settings.overlays import load_variant
 
 
 @click.group(invoke_without_command=True)
@@ -32,6 +37,63 @@ def run(ctx: click.Context, host: str | None, port: int | None, lsp: bool, agent
 
 
 @run.command()
-def paper() -> None:
-    """Paper trading: not built yet."""
-    raise SigilError("the paper engine is not built yet; `sigil backtest` runs the same variants on recorded candles")
+@variant_option(required=True)
+@click.option(
+    "--candles", required=True, metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files to replay."
+)
+@click.option(
+    "--feed",
+    type=click.Choice(["replay", "exchange", "redis"]),
+    default="replay",
+    show_default=True,
+    help="Where minutes come from.",
+)
+@click.option("--start", metavar="DATE", help="First instant of a new session, UTC.")
+@click.option("--finish", metavar="DATE", help="Instant after the last one, UTC.")
+@click.option(
+    "--until-end/--keep-open",
+    default=True,
+    show_default=True,
+    help="When the candles end: close what is open and end the session, or keep it.",
+)
+@click.option("--restart", is_flag=True, help="End a session that was broken off, and begin a new one.")
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write the trades, with the keys of the backtest.",
+)
+@set_option()
+def paper(
+    variant: str, candles: Path, feed: str, start: str | None, finish: str | None, until_end: bool, restart: bool,
+    json_file: Path | None, overrides: tuple[str, ...],
+) -> None:  # fmt: skip
+    """Trade a variant on paper: every minute in its database, equal to the backtest, continued after a crash.
+
+    Only --feed replay is built so far: recorded candles, at full speed.
+    """
+    if feed != "replay":
+        raise SigilError(f"--feed {feed} is not built yet; --feed replay runs on recorded candles")
+    from sigil_ext.research.backtest_report import trade_row
+    from sigil_ext.services.backtest import parse_instant
+    from sigil_ext.services.paper import replay
+
+    with one_bar(variant) as progress:
+        report = replay(
+            load_variant(variant, overrides),
+            candles.resolve(),
+            start_ms=parse_instant(start, "--start") if start else None,
+            finish_ms=parse_instant(finish, "--finish") if finish else None,
+            restart=restart,
+            until_end=until_end,
+            progress=progress,
+        )
+    if json_file is not None:
+        document = {"variant": variant, "trades": [trade_row(trade) for trade in report.trades]}
+        json_file.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    ending = "ended" if report.finished else "stopped, continues with the same command"
+    click.echo(
+        f"{variant}: {len(report.trades)} trades, balance {report.balance:.2f} USD; {report.rebuilt} minutes recovered, "
+        f"{report.processed} processed; {ending}"
+    )

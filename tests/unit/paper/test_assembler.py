@@ -98,8 +98,9 @@ def test_another_value_afterwards_is_told_and_not_applied(pair):
     pair.on_candle(A, candle(0, 11.0), end_of(0))
     pair.on_candle(B, candle(0), end_of(0))
     assert pair.on_candle(A, candle(0, 12.0), end_of(0) + 1) == []
-    assert kinds(pair.events()) == ["revised"]
-    assert pair.given(A, NOON) == candle(0, 11.0)
+    assert pair.on_candle(A, candle(0, 12.0), end_of(0) + 2) == []
+    assert kinds(pair.events()) == ["revised", "duplicate"]
+    assert pair.told(A, NOON) == candle(0, 12.0)
 
 
 def test_a_repeat_is_a_duplicate_before_and_after(pair):

@@ -1,0 +1,130 @@
+"""A paper session on recorded candles equals the backtest, and a crash at any instant changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sigil_ext.services.database import open_database
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOKS_AHEAD = {"mae_r", "mfe_r", "next_24h_high_pct", "next_24h_low_pct"}  # measured afterwards, by the backtest only
+PERIOD = ("--candles", str(ROOT / "sample"), "--finish", "2025-06-20")
+
+
+def command(project, *arguments: str) -> subprocess.Popen[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {
+        "SIGIL_HOME": str(project.root)
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "sigil_ext", *arguments],
+        cwd=project.root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def done(process: subprocess.Popen[str]) -> str:
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    return out
+
+
+def trades(document: dict) -> list[dict]:
+    return [{k: v for k, v in trade.items() if k not in LOOKS_AHEAD} for trade in document["trades"]]
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory):
+    """What the backtest says."""
+    process = subprocess.run(
+        [sys.executable, "-m", "sigil_ext", "backtest", "--variant", "unhinged", *PERIOD, "--json"],
+        capture_output=True, text=True, check=True, cwd=tmp_path_factory.mktemp("backtest"),
+        env={k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SIGIL"))},
+    )  # fmt: skip
+    found = trades(json.loads(process.stdout))
+    assert len(found) > 15
+    return found
+
+
+def minutes_processed(database) -> int:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM paper_minutes")
+        return cursor.fetchone()[0]
+
+
+def wait_for(database, minutes: int, process) -> None:
+    for _ in range(1200):
+        if minutes_processed(database) >= minutes or process.poll() is not None:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"no {minutes} minutes in a minute")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_killed_again_and_again_a_session_makes_the_trades_of_the_backtest(empty_project, expected):
+    database = open_database("unhinged", empty_project)
+    result = empty_project.root / "paper.json"
+    line = ("run", "paper", "--variant", "unhinged", *PERIOD, "--json", str(result))
+    rng = random.Random(11)
+    for target in sorted(rng.sample(range(200, 4300), 4)):
+        process = command(empty_project, *line)
+        wait_for(database, target, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    before = minutes_processed(database)
+    assert 200 <= before < 4500
+    said = done(command(empty_project, *line))
+    assert f"{before} minutes recovered" in said
+    assert trades(json.loads(result.read_text())) == expected
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT count(*), count(DISTINCT (symbol, opened_at)), round(sum(pnl_usd)::numeric, 6) FROM micro_positions"
+        )
+        rows, distinct, pnl = cursor.fetchone()
+        assert rows == distinct == len(expected)
+        assert float(pnl) == pytest.approx(sum(t["pnl_usd"] for t in expected), abs=1e-5)
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE status = 'open'")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT count(*) FROM signals WHERE acted")
+        assert cursor.fetchone() == (len(expected),)
+    database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_sigterm_finishes_the_minute_a_second_session_is_refused_and_other_settings_too(empty_project):
+    database = open_database("baseline", empty_project)
+    line = ("run", "paper", "--variant", "baseline", *PERIOD)
+    first = command(empty_project, *line)
+    wait_for(database, 50, first)
+    second = command(empty_project, *line)
+    _, err = second.communicate(timeout=120)
+    assert second.returncode == 1
+    assert "runs already" in err
+    first.send_signal(signal.SIGTERM)
+    assert "continues with the same command" in done(first)
+    kept = minutes_processed(database)
+    other = command(empty_project, *line, "--set", "trail.multiplier=3")
+    _, err = other.communicate(timeout=120)
+    assert other.returncode == 2
+    assert "trail.multiplier" in err
+    assert len(err.strip().splitlines()) == 1
+    assert minutes_processed(database) == kept
+    database.close()
+
+
+def test_what_is_for_research_or_not_built_is_refused(sigil, empty_project):
+    ran = sigil("run", "paper", "--variant", "legacy", "--candles", str(ROOT / "sample"), project=empty_project)
+    assert (ran.status, ran.out) == (2, "")
+    assert "research" in ran.err
+    ran = sigil("run", "paper", "--variant", "baseline", "--candles", "x", "--feed", "exchange", project=empty_project)
+    assert ran.status == 1
+    assert "not built yet" in ran.err
