@@ -63,11 +63,9 @@ class ExchangeClient:
             raise UsageError(f"unknown exchange '{name}'; {hint(name, self._ccxt.exchanges)}")
         self._clock = clock
         self._note = note
-        self._exchange = _guarded(getattr(self._ccxt, name), self._garbage)(_options(name))
+        self._exchange = _guarded(getattr(self._ccxt, name), self._garbage)(_options(name, rest_interval_ms))
         if not self._exchange.has.get("fetchOHLCV"):
             raise UsageError(f"exchange '{name}' offers no candles")
-        if rest_interval_ms is not None:
-            self._exchange.rateLimit = rest_interval_ms
         _move(self._exchange.urls["api"], rest_url, ws_url)
         self._not_before_ms = 0
         self._failures = 0
@@ -280,11 +278,12 @@ def _one_symbol_each(message: Any) -> Iterable[Any]:
     return [{**message, "data": [bar for bar in data if bar["symbol"] == name]} for name in names]
 
 
-def _options(name: str) -> dict[str, Any]:
+def _options(name: str, rest_interval_ms: float | None) -> dict[str, Any]:
     options: dict[str, Any] = {"OHLCVLimit": 1000}
     if name == "binance":
         options |= {"fetchMarkets": {"types": ["spot"]}, "defaultType": "spot", "fetchCurrencies": False}
-    return {"enableRateLimit": True, "options": options}
+    pace = {} if rest_interval_ms is None else {"rateLimit": rest_interval_ms}
+    return {"enableRateLimit": True, "options": options, **pace}
 
 
 def _move(urls: Any, rest_url: str | None, ws_url: str | None) -> None:
