@@ -23,7 +23,7 @@ from sigil_ext.settings.environment import DatabaseAddress
 from sigil_ext.settings.project import Project
 
 LEGACY = Path(__file__).parents[1] / "migration" / "legacy"
-NEWEST = 19
+NEWEST = 21
 
 
 @pytest.fixture
@@ -106,12 +106,12 @@ def test_migrate_up_down_and_status_of_all_variants(said, sigil, server):
     ]  # fmt: skip
     assert [r["steps"] for r in said("migrate", "up", "--all")] == [[], [], [], []]
     down = said("migrate", "down", "--to", "13", "--variant", "moderate")
-    assert [s["version"] for s in down[0]["steps"]] == [19, 18, 17, 16, 15, 14]
+    assert [s["version"] for s in down[0]["steps"]] == list(range(NEWEST, 13, -1))
     behind = sigil("migrate", "status", "--variant", "moderate", project=server)
     assert behind.status == 1
     assert "014_one_open_position" in behind.out
-    assert "now at 019" in sigil("migrate", "up", "--variant", "moderate", project=server).out
-    assert "already at 019" in sigil("migrate", "up", "--variant", "moderate", project=server).out
+    assert f"now at {NEWEST:03d}" in sigil("migrate", "up", "--variant", "moderate", project=server).out
+    assert f"already at {NEWEST:03d}" in sigil("migrate", "up", "--variant", "moderate", project=server).out
     standing = said("migrate", "status", "--all")
     assert [s["version"] for s in standing] == [NEWEST] * 4
     assert all(m["applied_at"] for s in standing for m in s["migrations"])
@@ -128,9 +128,9 @@ def test_an_earlier_bots_database_is_taken_over_only_when_told_to(sigil, server,
     assert refused.status == 2
     assert "the earlier bot's, at 013; back it up and run: sigil migrate up --variant baseline" in refused.err
     assert migrate.state(database, server.migrations).version == 13
-    assert [s["version"] for s in said("migrate", "up")[0]["steps"]] == [14, 15, 16, 17, 18, 19]
+    assert [s["version"] for s in said("migrate", "up")[0]["steps"]] == list(range(14, NEWEST + 1))
     assert [p["symbol"] for p in said("protections", "list")] == ["KNC-USDT", "NFP-USDT", "ORCA-USDT", "TST-USDT"]
-    assert [s["version"] for s in said("migrate", "down", "--to", "13")[0]["steps"]] == [19, 18, 17, 16, 15, 14]
+    assert [s["version"] for s in said("migrate", "down", "--to", "13")[0]["steps"]] == list(range(NEWEST, 13, -1))
     database.close()
 
 

@@ -255,9 +255,9 @@ def test_a_file_that_changed_after_it_was_applied_is_refused_by_name(empty_datab
 def test_a_file_that_fails_is_undone_and_named(empty_database, own_folder):
     migrate.up(empty_database, own_folder)
     before = snapshot(empty_database)
-    (own_folder / "020_wrong.up.sql").write_text("CREATE TABLE good (id int); SELECT 1/0;")
-    (own_folder / "020_wrong.down.sql").write_text("DROP TABLE good;")
-    with pytest.raises(MigrationError, match=r"020_wrong\.up\.sql failed and was undone: division by zero"):
+    (own_folder / "090_wrong.up.sql").write_text("CREATE TABLE good (id int); SELECT 1/0;")
+    (own_folder / "090_wrong.down.sql").write_text("DROP TABLE good;")
+    with pytest.raises(MigrationError, match=r"090_wrong\.up\.sql failed and was undone: division by zero"):
         migrate.up(empty_database, own_folder)
     assert snapshot(empty_database) == before
 
@@ -348,12 +348,12 @@ def test_killed_in_the_middle_of_a_file_nothing_of_that_file_stays(
 ):
     migrate.up(legacy_database, own_folder)
     before = snapshot(legacy_database)
-    (own_folder / "020_slow.up.sql").write_text("CREATE TABLE half (id int); SELECT pg_sleep(30);")
-    (own_folder / "020_slow.down.sql").write_text("DROP TABLE half;")
+    (own_folder / "090_slow.up.sql").write_text("CREATE TABLE half (id int); SELECT pg_sleep(30);")
+    (own_folder / "090_slow.down.sql").write_text("DROP TABLE half;")
     kill_during(legacy_database, own_folder)
-    (own_folder / "020_slow.up.sql").write_text("CREATE TABLE half (id int);")
+    (own_folder / "090_slow.up.sql").write_text("CREATE TABLE half (id int);")
     assert snapshot(legacy_database) == before
-    assert [s.version for s in migrate.up(legacy_database, own_folder)] == [20]
+    assert [s.version for s in migrate.up(legacy_database, own_folder)] == [90]
 
 
 @pytest.fixture
