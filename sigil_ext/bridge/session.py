@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sigil_ext.bridge.holding import Holding, trade_of
 from sigil_ext.bridge.records import Fill, RunRecord, Trade
+from sigil_ext.bridge.scanning import measures_of
 from sigil_ext.rules import exits, indicators, sizing, stops, universe
 from sigil_ext.rules.breaker import BreakerView, trip_reason
 from sigil_ext.rules.guard import GuardView, first_refusal
@@ -147,24 +148,9 @@ class Session:
         self.record.scan_log.append((self._now_ms, tuple((row.symbol, row.reason) for row in scanned.rows)))
 
     def _measure(self, symbol: str) -> universe.Measures:
-        minutes = self.market.minutes(symbol)
-        count, price, volume, tick_pct, empty_pct, change_pct = universe.measure(minutes, self._now_ms)
-        atr = indicators.wilder_atr(
-            self.market.bars(symbol, self.settings.atr_timeframe, self._now_ms), indicators.PERIOD
-        )
-        return universe.Measures(
-            symbol=symbol,
-            candles=count,
-            age_hours=(self._now_ms - minutes[0, 0]) / HOUR_MS if len(minutes) else 0.0,
-            price=price,
-            quote_volume_usd=volume,
-            atr_pct=atr / price * 100,
-            tick_pct=tick_pct,
-            zero_volume_pct=empty_pct,
-            change_pct=change_pct,
-            banned=active_bar(self.store.protection(symbol), self._now) == "ban",
-            held=symbol in self.holdings,
-        )
+        banned = active_bar(self.store.protection(symbol), self._now) == "ban"
+        held = symbol in self.holdings
+        return measures_of(self.market, self.settings, symbol, self._now_ms, banned=banned, held=held)
 
     # --- guard and signal ---------------------------------------------------------------------------------------
 
