@@ -55,11 +55,21 @@ class Heartbeat:
         self._write(last_scan_end=_CLOCK)
 
     def progress(self, open_ms: int, *, session_id: int, feed: str) -> None:
-        """Note that the minute that opened at `open_ms` (Unix, ms) is processed."""
-        self._write(
-            last_candle=("to_timestamp(%s / 1000.0)", open_ms + 60_000), last_write=_CLOCK,
-            session_id=("%s", session_id), feed=("%s", feed),
-        )  # fmt: skip
+        """Note that the minute that opened at `open_ms` (Unix, ms) is processed.
+
+        The same minute again is no progress and leaves `last_write` as it was.
+        """
+        with self.database.transaction() as cur:
+            cur.execute(
+                "INSERT INTO scanner_heartbeat AS h (variant_id, updated_at, last_write, last_candle, session_id, feed)"
+                " VALUES (%s, clock_timestamp(), clock_timestamp(), to_timestamp(%s / 1000.0), %s, %s)"
+                " ON CONFLICT (variant_id) DO UPDATE SET updated_at = EXCLUDED.updated_at, feed = EXCLUDED.feed,"
+                " last_candle = EXCLUDED.last_candle, session_id = EXCLUDED.session_id,"
+                " last_write = CASE WHEN (h.last_candle, h.session_id)"
+                " IS DISTINCT FROM (EXCLUDED.last_candle, EXCLUDED.session_id)"
+                " THEN EXCLUDED.last_write ELSE h.last_write END",
+                (self.database.variant, open_ms + 60_000, session_id, feed),
+            )
 
     def state(self, state: SessionState, *, session_id: int, feed: str) -> None:
         """Note that the session of this process runs, was stopped and may go on, or has ended."""

@@ -61,6 +61,25 @@ def test_progress_is_the_end_of_the_minute_and_leaves_the_scan_as_it_was(databas
     assert (row.last_scan_start, row.last_scan_end) == (before.last_scan_start, before.last_scan_end)
 
 
+def test_the_same_minute_again_is_no_progress_but_that_of_another_session_is(database: Database) -> None:
+    heart = Heartbeat(database)
+    heart.progress(OPEN_MS, session_id=7, feed="exchange")
+    first = read(heart)
+    heart.progress(OPEN_MS, session_id=7, feed="exchange")
+    again = read(heart)
+    assert again.last_write == first.last_write
+    assert again.updated_at > first.updated_at
+    heart.progress(OPEN_MS, session_id=8, feed="exchange")
+    third = read(heart)
+    assert third.last_write is not None
+    assert first.last_write is not None
+    assert third.last_write > first.last_write
+    heart.progress(OPEN_MS + 60_000, session_id=8, feed="exchange")
+    fourth = read(heart)
+    assert fourth.last_write is not None
+    assert fourth.last_write > third.last_write
+
+
 def test_the_state_names_the_process_and_leaves_progress_as_it_was(database: Database) -> None:
     heart = Heartbeat(database)
     heart.progress(OPEN_MS, session_id=7, feed="redis")
