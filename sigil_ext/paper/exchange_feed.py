@@ -1,0 +1,472 @@
+"""A feed of live candles from an exchange: the websocket tells that a candle has closed, a request tells what it is.
+
+A minute is never given up while the exchange cannot be heard: it is fetched when the exchange is back, like minutes that
+passed while nothing ran, and then marked as downtime. Never here: the exchange's own dialect (`exchange_client`), the order
+of minutes (`assembler`). Start at `ExchangeFeed.minutes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Literal, TypeVar
+
+import tenacity
+
+from sigil_ext.bridge.candle_checks import describe_time
+from sigil_ext.errors import UnknownSymbol, UsageError
+from sigil_ext.paper.assembler import MinuteAssembler
+from sigil_ext.paper.exchange_client import ExchangeClient, NotListed, Unreachable
+from sigil_ext.paper.feed import MINUTE_MS, Clock, ClosedMinute, EventKind, FeedEvent, Row, SystemClock
+
+Confirm = Literal["auto", "always", "doubtful"]
+T = TypeVar("T")
+
+_PAGE = 500  # minutes asked for at once when a hole is filled
+_TICK_S = 0.1
+_RETRY_MS = 1000
+_OVERDUE_MS = 30_000  # this long after its grace a minute is fetched as history
+_SILENCE_MS = 60_000  # a connection without any message this long is made anew
+_SKEW_TOLD_MS = 1500  # some exchanges tell whole seconds only
+_RECHECK_S = 5.0
+_RECHECK_MINUTES = 30
+_READERS = 8
+
+
+class ExchangeFeed:
+    """Public candles of one exchange; see `docs/feeds.md` for what the settings do.
+
+    `counts` holds how often each kind of event came, and candles "accepted" and "absent".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        rest_url: str | None = None,
+        ws_url: str | None = None,
+        *,
+        grace_ms: int = 10_000,
+        settle_ms: int = 1000,
+        confirm: Confirm = "auto",
+        stale_after: int = 10,
+        rest_interval_ms: float | None = None,
+        housekeeping_s: float = 600.0,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare a feed; nothing is connected before `minutes` is asked for the first one.
+
+        Args:
+            name: as ccxt spells it: binance, kraken, ...
+            rest_url, ws_url: scheme and host instead of the exchange's own.
+            grace_ms: how long after its end a minute waits for a candle that does not come.
+            settle_ms: how long after its end a candle is asked for where the websocket did not tell that it closed.
+            confirm: "always" asks again for every closed candle; "doubtful" only where the connection was not whole for
+                the entire minute, which a large pool needs to stay within an exchange's limits; "auto" is "always" for
+                a pool that can be asked for within half the grace.
+            stale_after: minutes without a candle after which a symbol is told to be stale.
+            rest_interval_ms: shortest time between requests; None for what ccxt holds right.
+            housekeeping_s: how often it is looked which symbols trade.
+        Raises:
+            UsageError: ccxt knows no such exchange.
+        """
+        self._clock = clock or SystemClock()
+        self._early: list[FeedEvent] = []
+        self._assembler: MinuteAssembler | None = None
+        self._client = ExchangeClient(
+            name, self._clock, self._note, rest_url=rest_url, ws_url=ws_url, rest_interval_ms=rest_interval_ms
+        )
+        self.name = name
+        self._grace_ms, self._settle_ms, self._confirm = grace_ms, settle_ms, confirm
+        self._stale_after, self._housekeeping_s = stale_after, housekeeping_s
+        self._confirms_all = True
+        self._skew_ms = 0
+        self._unsure_ms = 0
+        self._skew_told_ms = 0
+        self._symbols: tuple[str, ...] = ()
+        self._halted: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reads: dict[str, asyncio.Task[None]] = {}
+        self._readers = asyncio.Semaphore(_READERS)
+        self._tried: dict[str, int] = {}  # symbol -> minute that was asked for, with or without an answer
+        self._retry_at: dict[str, int] = {}
+        self._whole_since: dict[str, int] = {}  # symbol -> since when its connection has not been interrupted
+        self._unwatched: set[str] = set()  # symbols whose connection is lost
+        self._answered_ms = 0  # when the last request that was answered was sent
+        self._message_ms = 0  # when the last websocket message came
+        self._ready: deque[ClosedMinute] = deque()
+        self._broken: BaseException | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Return how often each kind of event came, and the candles accepted and absent."""
+        return self._assembler.counts if self._assembler else Counter()
+
+    @property
+    def skew_ms(self) -> int:
+        """Return how far the exchange's clock is ahead of this machine's."""
+        return self._skew_ms
+
+    async def minutes(self, symbols: Sequence[str], after_ms: int | None) -> AsyncIterator[ClosedMinute]:
+        """Yield closed minutes for ever; without `after_ms` from the minute on that is open now.
+
+        Raises:
+            UnknownSymbol: the exchange knows none of `symbols`.
+            UsageError: all candles shall be confirmed, and the exchange's limits do not allow that many requests.
+        """
+        try:
+            await self._begin(symbols, after_ms)
+            allowance = 0
+            while True:
+                if self._broken is not None:
+                    raise self._broken
+                if self._now() >= self._next_end() + self._grace_ms + allowance:
+                    async for minute in self._catch_up():
+                        yield minute
+                allowance = _OVERDUE_MS
+                self._tick()
+                while self._ready:
+                    yield self._ready.popleft()
+                until_end_s = (self._next_end() - self._now()) / 1000
+                await self._clock.sleep(min(max(until_end_s, _TICK_S), 1.0))
+        finally:
+            await self._end(self._tasks | set(self._reads.values()))
+
+    async def _begin(self, symbols: Sequence[str], after_ms: int | None) -> None:
+        self._symbols = tuple(sorted(set(symbols)))
+        self._confirms_all = self._can_confirm_all()
+        self._early = self.events()
+        self._assembler, self._broken = None, None
+        self._halted.clear()
+        self._whole_since.clear()
+        self._unwatched.clear()
+        self._ready.clear()
+        await self._patiently(self._client.load)
+        await self._patiently(self._measure_skew)
+        if all(self._client.why_not(s) == "not listed" for s in self._symbols):
+            raise UnknownSymbol(self._symbols[0], self._client.listed())
+        last = self._now() // MINUTE_MS * MINUTE_MS - MINUTE_MS if after_ms is None else after_ms
+        self._assembler = MinuteAssembler(self._symbols, self._grace_ms, after_ms=last, stale_after=self._stale_after)
+        for event in self._early:
+            self._assembler.note(event.kind, event.symbol, event.detail, event.at_ms)
+        self._early.clear()
+        self._follow_listings()
+        for group in self._client.groups(self._symbols):
+            self._spawn(self._watch(group))
+        self._spawn(self._keep_house())
+        self._spawn(self._recheck())
+
+    def events(self) -> list[FeedEvent]:
+        """Return what happened since the last call, oldest first, and forget it."""
+        if self._assembler is not None:
+            return self._assembler.events()
+        events, self._early = self._early, []
+        return events
+
+    async def close(self) -> None:
+        """End the background work and give back all connections. May be called twice."""
+        await self._end(self._tasks | set(self._reads.values()))
+        await self._client.close()
+
+    # --- live ---------------------------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Take what has closed, ask for what is doubtful, give up what nobody has."""
+        assembler, now = self._here(), self._now()
+        open_ms = self._next()
+        end = open_ms + MINUTE_MS
+        if now < end:
+            return
+        for symbol in assembler.lacks(open_ms):
+            row = None if self._confirms_all else self._watched_whole(symbol, open_ms)
+            if row is not None:
+                self._take(symbol, row)
+            elif self._client.is_followed(symbol, open_ms) or now >= end + self._settle_ms:
+                self._ask(symbol, open_ms, now)
+        if self._next() == open_ms and now >= end + self._grace_ms:
+            self._give_up(open_ms)
+
+    def _take(self, symbol: str, row: Row) -> None:
+        # The grace is ours to end (`_give_up`), so the assembler's clock stays short of it.
+        now = min(self._now(), self._next_end() + self._grace_ms - 1)
+        self._ready.extend(self._here().on_candle(symbol, row, now))
+
+    def _give_up(self, open_ms: int) -> None:
+        """Give the minute out without the candles that are not to be had; hold it while the exchange is not heard."""
+        assembler, end = self._here(), open_ms + MINUTE_MS
+        lacking = assembler.lacks(open_ms)
+        if any(self._tried.get(symbol) != open_ms for symbol in lacking):
+            return
+        answered = self._answered_ms >= end
+        if not answered and self._message_ms < end:
+            return
+        if not answered and any(self._whole_since.get(symbol, end) > open_ms for symbol in lacking):
+            return
+        for symbol in lacking:
+            row = self._watched_whole(symbol, open_ms)
+            if row is not None:
+                self._take(symbol, row)
+        if self._next() == open_ms:
+            self._ready.extend(assembler.on_time(end + self._grace_ms))
+
+    def _watched_whole(self, symbol: str, open_ms: int) -> Row | None:
+        """Return the closed candle as the websocket gave it, if the connection held from before it began."""
+        if self._whole_since.get(symbol, open_ms + MINUTE_MS) > open_ms:
+            return None
+        return self._client.watched(symbol, open_ms)
+
+    def _ask(self, symbol: str, open_ms: int, now: int) -> None:
+        if symbol in self._reads or now < self._retry_at.get(symbol, 0):
+            return
+        task = asyncio.create_task(self._read(symbol, open_ms))
+        self._reads[symbol] = task
+        task.add_done_callback(lambda _: self._reads.pop(symbol, None))
+        task.add_done_callback(self._ended)
+
+    async def _read(self, symbol: str, open_ms: int) -> None:
+        try:
+            async with self._readers:
+                asked = self._now()
+                is_over = self._client.is_followed(symbol, open_ms)
+                rows = await self._client.candles(symbol, open_ms - 2 * MINUTE_MS, 6)
+        except Unreachable:
+            return
+        except NotListed:
+            self._halt(symbol, "not listed")
+            return
+        finally:
+            self._tried[symbol] = open_ms
+            self._retry_at[symbol] = self._now() + _RETRY_MS
+        self._answered_ms = max(self._answered_ms, asked)
+        newest = max((int(row[0]) for row in rows), default=0)
+        for row in rows:
+            at = int(row[0])
+            if at < newest or at + MINUTE_MS + self._settle_ms <= asked or (is_over and at == open_ms):
+                self._compare_or_take(symbol, row, at, open_ms)
+        if newest > open_ms == self._next() and open_ms not in {int(row[0]) for row in rows}:
+            now = min(self._now(), open_ms + MINUTE_MS + self._grace_ms - 1)
+            self._ready.extend(self._here().on_absent(symbol, open_ms, now))
+
+    def _compare_or_take(self, symbol: str, row: Row, at: int, wanted: int) -> None:
+        assembler = self._here()
+        if at == wanted == self._next():
+            if symbol in assembler.lacks(at) or symbol in self._halted:
+                self._take(symbol, row)
+        elif assembler.remembers(at) and assembler.told(symbol, at) != row:
+            assembler.on_candle(symbol, row, min(self._now(), self._next_end()))
+
+    # --- history ------------------------------------------------------------------------------------------------------
+
+    async def _catch_up(self) -> AsyncIterator[ClosedMinute]:
+        """Fetch the minutes whose grace is over, page by page, and yield them as downtime."""
+        assembler = self._here()
+        await self._end(set(self._reads.values()))
+        while self._ready:
+            yield self._ready.popleft()
+        while True:
+            overdue = (self._now() - self._grace_ms) // MINUTE_MS * MINUTE_MS - MINUTE_MS
+            begin = self._next()
+            if begin > overdue:
+                return
+            until = min(overdue, begin + (_PAGE - 1) * MINUTE_MS)
+            found = await asyncio.gather(*(self._history(s, begin, until) for s in self._symbols))
+            now = self._now()
+            for symbol, rows in zip(self._symbols, found, strict=True):
+                for row in rows:
+                    assembler.hold(symbol, row, now)
+            minutes = assembler.release(until, now)
+            self._tell_hole(minutes, now)
+            for minute in minutes:
+                yield minute
+
+    async def _history(self, symbol: str, begin: int, until: int) -> list[Row]:
+        rows: list[Row] = []
+        cursor = begin
+        while cursor <= until:
+            limit = (until - cursor) // MINUTE_MS + 2
+            try:
+                page = await self._patiently(self._page, symbol, cursor, limit)
+            except NotListed:
+                break
+            inside = [row for row in page if cursor <= row[0] <= until]
+            rows += inside
+            if not inside or len(page) >= limit:
+                break
+            cursor = int(inside[-1][0]) + MINUTE_MS
+            if page[-1][0] > until:
+                break
+        return rows
+
+    async def _page(self, symbol: str, since_ms: int, limit: int) -> list[Row]:
+        async with self._readers:
+            asked = self._now()
+            rows = await self._client.candles(symbol, since_ms, limit, wait=True)
+        self._answered_ms = max(self._answered_ms, asked)
+        return rows
+
+    def _tell_hole(self, minutes: list[ClosedMinute], now: int) -> None:
+        assembler = self._here()
+        empty = [m.open_ms for m in minutes if not m.candles]
+        if len(empty) < len(minutes):
+            span = _span(minutes[0].open_ms, minutes[-1].open_ms)
+            assembler.note("hole_filled", None, f"{len(minutes) - len(empty)} min fetched afterwards, {span}", now)
+        begin = 0
+        for i in range(1, len(empty) + 1):
+            if i == len(empty) or empty[i] != empty[i - 1] + MINUTE_MS:
+                span = _span(empty[begin], empty[i - 1])
+                assembler.note("hole_left", None, f"the exchange has no candle for {i - begin} min, {span}", now)
+                begin = i
+
+    # --- in the background --------------------------------------------------------------------------------------------
+
+    async def _watch(self, group: list[str]) -> None:
+        while True:
+            await self._patiently(self._client.watch, group)
+            self._whole_since.update(dict.fromkeys(group, self._now()))
+            was_lost = bool(self._unwatched)
+            self._unwatched.difference_update(group)
+            if was_lost and not self._unwatched:
+                self._note("back", None, "websocket is connected again")
+            try:
+                while True:
+                    self._message_ms = self._now()
+                    await self._client.watch(group)
+            except Unreachable as error:
+                if not self._unwatched:
+                    self._note("lost", None, f"websocket: {error}")
+                self._unwatched.update(group)
+                for symbol in group:
+                    self._whole_since.pop(symbol, None)
+
+    async def _keep_house(self) -> None:
+        """Compare the clocks every minute, look at the listings now and then, and never sit at a dead connection."""
+        clocks_at = listings_at = self._clock.now_ms()
+        while True:
+            await self._clock.sleep(5.0)
+            if self._message_ms and self._now() - self._message_ms > _SILENCE_MS:
+                self._message_ms = self._now()
+                self._client.break_off(f"no message for {_SILENCE_MS // 1000} s")
+            now = self._clock.now_ms()
+            try:
+                if now - clocks_at >= MINUTE_MS:
+                    clocks_at = now
+                    await self._measure_skew()
+                if now - listings_at >= self._housekeeping_s * 1000:
+                    listings_at = now
+                    await self._client.load()
+                    self._follow_listings()
+            except Unreachable:
+                continue
+
+    async def _recheck(self) -> None:
+        """Ask again for candles given out, one symbol after the other, to learn of those the exchange has revised."""
+        turn = 0
+        while True:
+            await self._clock.sleep(_RECHECK_S)
+            symbol = self._symbols[turn % len(self._symbols)]
+            turn += 1
+            if self._client.is_down or symbol in self._halted:
+                continue
+            begin = self._next() - _RECHECK_MINUTES * MINUTE_MS
+            try:
+                rows = await self._client.candles(symbol, begin, _RECHECK_MINUTES)
+            except (Unreachable, NotListed):
+                continue
+            for row in rows:
+                if row[0] < self._next():
+                    self._compare_or_take(symbol, row, int(row[0]), -1)
+
+    async def _measure_skew(self) -> None:
+        """Compare the clocks. The quickest of three answers is the surest: it is wrong by half its way at most."""
+        best_rtt, skew = None, 0
+        for _ in range(3):
+            sent = self._clock.now_ms()
+            there = await self._client.time_ms()
+            back = self._clock.now_ms()
+            if best_rtt is None or back - sent < best_rtt:
+                best_rtt, skew = back - sent, there - (sent + back) // 2
+        self._skew_ms, self._unsure_ms = skew, (best_rtt or 0) // 2 + 1
+        if abs(skew - self._skew_told_ms) > _SKEW_TOLD_MS + self._unsure_ms:
+            self._skew_told_ms = skew
+            word = "behind" if skew > 0 else "ahead of"
+            self._note("clock_skew", None, f"this clock is {abs(skew) / 1000:.1f} s {word} the exchange's")
+
+    def _follow_listings(self) -> None:
+        for symbol in self._symbols:
+            reason = self._client.why_not(symbol)
+            if reason is not None:
+                self._halt(symbol, reason)
+            elif symbol in self._halted:
+                del self._halted[symbol]
+                self._note("fresh", symbol, "trades again")
+        self._here().await_only(set(self._symbols) - self._halted.keys())
+
+    def _halt(self, symbol: str, reason: str) -> None:
+        if symbol not in self._halted:
+            self._note("halted", symbol, reason)
+        self._halted[symbol] = reason
+        self._here().await_only(set(self._symbols) - self._halted.keys())
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    async def _patiently(self, call: Callable[..., Awaitable[T]], *args: object) -> T:
+        """Return what `call` returns, trying again for as long as the exchange is unreachable."""
+        retrying = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(Unreachable),
+            wait=tenacity.wait_exponential_jitter(multiplier=0.5, max=30, jitter=0.5),
+            sleep=self._clock.sleep,
+        )
+        return await retrying(call, *args)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Keep what ended a task that never ends: a mistake of ours, which must not pass in silence."""
+        self._tasks.discard(task)
+        if not task.cancelled():
+            self._broken = self._broken or task.exception()
+
+    @staticmethod
+    async def _end(tasks: set[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _can_confirm_all(self) -> bool:
+        needed_s = len(self._symbols) * self._client.request_s
+        if self._confirm == "always" and needed_s * 1000 > self._grace_ms:
+            raise UsageError(
+                f"{self.name} allows a request every {self._client.request_s:.2g} s, so asking for {len(self._symbols)} "
+                f"candles takes {needed_s:.0f} s, longer than the grace of {self._grace_ms / 1000:g} s; "
+                "use confirm 'doubtful', a longer grace, or fewer symbols"
+            )
+        return self._confirm == "always" or (self._confirm == "auto" and needed_s * 1000 <= self._grace_ms / 2)
+
+    def _here(self) -> MinuteAssembler:
+        assert self._assembler is not None
+        return self._assembler
+
+    def _next(self) -> int:
+        open_ms = self._here().next_ms
+        assert open_ms is not None
+        return open_ms
+
+    def _next_end(self) -> int:
+        return self._next() + MINUTE_MS
+
+    def _now(self) -> int:
+        """Return the exchange's time, rather too early than too late: no candle must be taken before it has closed."""
+        return self._clock.now_ms() + self._skew_ms - self._unsure_ms
+
+    def _note(self, kind: EventKind, symbol: str | None, detail: str) -> None:
+        if self._assembler is not None:
+            self._assembler.note(kind, symbol, detail, self._now())
+        else:
+            self._early.append(FeedEvent(self._clock.now_ms(), kind, symbol, detail))
+
+
+def _span(first_ms: int, last_ms: int) -> str:
+    return f"{describe_time(first_ms)} to {describe_time(last_ms)}"
