@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
 from sigil_ext.bridge.candle_files import CandleSet
@@ -11,15 +10,16 @@ from sigil_ext.paper.feed import MINUTE_MS, Row
 
 
 class MarketClock:
-    """Market time: begins at `start_ms` and runs `speed` times as fast as the wall's. Also the feed's clock in tests."""
+    """Market time: begins at `start_ms` and runs `speed` times as fast as the loop's. Also the feed's clock in tests."""
 
-    def __init__(self, start_ms: int, speed: float) -> None:
+    def __init__(self, start_ms: int, speed: float = 1.0) -> None:
         self.speed = speed
         self._start_ms = start_ms
-        self._began = time.monotonic()
+        self._loop = asyncio.get_running_loop()
+        self._began = self._loop.time()
 
     def now_ms(self) -> int:
-        return int(self._start_ms + (time.monotonic() - self._began) * 1000 * self.speed)
+        return int(self._start_ms + (self._loop.time() - self._began) * 1000 * self.speed)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.speed)

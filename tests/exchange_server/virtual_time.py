@@ -1,0 +1,75 @@
+"""An event loop whose time stands still while anything works and leaps when all wait: hours pass in seconds, on any machine.
+
+Made for a server and its clients in one process. What they sent each other is read before time goes on, so a test takes the
+same course whether the machine is idle or busy. Never for other processes: those live by the wall's clock. Start at `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from typing import Any, TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+_SETTLE_S = 0.0002  # of the wall's: the kernel hands loopback data over at once, unless it is very busy
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """A loop that never waits for time, only for threads it has started."""
+
+    def __init__(self) -> None:
+        self._leaping = _LeapingSelector()
+        super().__init__(self._leaping)
+
+    def time(self) -> float:
+        return self._leaping.now
+
+    def run_in_executor(self, *args: Any) -> Any:
+        future = super().run_in_executor(*args)
+        self._leaping.threads += 1
+        future.add_done_callback(self._thread_is_done)
+        return future
+
+    def _thread_is_done(self, _: object) -> None:
+        self._leaping.threads -= 1
+
+
+class _LeapingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1000.0
+        self.threads = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        found = super().select(0)
+        if found or timeout == 0:
+            return found
+        if timeout is None or self.threads:
+            return super().select(timeout)
+        time.sleep(_SETTLE_S)
+        found = super().select(0)
+        if not found:
+            self.now += timeout
+        return found
+
+
+def run(work: Callable[[], Awaitable[T]], seconds: float = 6 * 3600.0) -> T:
+    """Run `work` in virtual time, for `seconds` of it at most; ccxt's own clocks run with it."""
+    throttler = import_module("ccxt.async_support.base.throttler")
+    client = import_module("ccxt.async_support.base.ws.client")
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner, pytest.MonkeyPatch.context() as patch:
+        loop = runner.get_loop()
+        patch.setattr(throttler, "time", loop.time)
+        patch.setattr(client, "milliseconds", lambda: int(loop.time() * 1000))
+        return runner.run(_within(work, seconds))
+
+
+async def _within(work: Callable[[], Awaitable[T]], seconds: float) -> T:
+    async with asyncio.timeout(seconds):
+        return await work()
