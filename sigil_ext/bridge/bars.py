@@ -23,6 +23,11 @@ def closed_bars(minutes: NDArray[np.float64], bar_minutes: int, now_ms: int) -> 
     recent = minutes[-(WINDOW + 1) * bar_minutes :]
     first, last = np.searchsorted(recent[:, 0], (end - WINDOW * length, end))
     rows = recent[first:last]
+    return build_bars(rows, length)
+
+
+def build_bars(rows: NDArray[np.float64], length: int) -> NDArray[np.float64]:
+    """Return the bars of `length` ms that the minutes `rows` make up, oldest first, shape (n, 6)."""
     if len(rows) == 0:
         return np.zeros((0, 6))
     begins = (rows[:, 0] // length) * length

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.bridge.bars import MINUTE_MS, closed_bars
+from sigil_ext.bridge.bars import MINUTE_MS, build_bars
 from sigil_ext.rules import indicators, universe
 from sigil_ext.rules.types import UniverseScan
 from sigil_ext.settings.models import TIMEFRAME_MINUTES, VariantSettings
@@ -53,15 +53,18 @@ class CandleMarket:
     """Candles by symbol, cut at `now_ms`: shape (n, 6), Jesse's column order, oldest first."""
 
     def __init__(self, candles: Mapping[str, NDArray[np.float64]], now_ms: int) -> None:
-        self._candles = {s: rows[: np.searchsorted(rows[:, 0], now_ms - MINUTE_MS, "right")] for s, rows in candles.items()}
+        last = now_ms - MINUTE_MS
+        self._candles = {s: rows[: np.searchsorted(rows[:, 0], last, "right")] for s, rows in candles.items()}
 
     def minutes(self, symbol: str) -> NDArray[np.float64]:
         """Return the minutes closed by then."""
         return self._candles[symbol]
 
     def bars(self, symbol: str, timeframe: str, now_ms: int) -> NDArray[np.float64]:
-        """Return the last bars closed at `now_ms`, made of those minutes."""
-        return closed_bars(self._candles[symbol], TIMEFRAME_MINUTES[timeframe], now_ms)
+        """Return every bar closed at `now_ms`, made of those minutes."""
+        length = TIMEFRAME_MINUTES[timeframe] * MINUTE_MS
+        rows = self._candles[symbol]
+        return build_bars(rows[: np.searchsorted(rows[:, 0], now_ms - now_ms % length)], length)
 
 
 def scan_candles(

@@ -27,9 +27,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("sigil_ext.entrypoints.cli.db:db", "Start, stop and look at the embedded PostgreSQL."),
     "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
     "pause": ("sigil_ext.entrypoints.cli.breaker:pause", "Block entries of a variant until resume."),
+    "probe": ("sigil_ext.entrypoints.cli.probe:probe", "See whether every variant is alive, from outside."),
     "protections": ("sigil_ext.entrypoints.cli.protections:protections", "Cooldowns and bans: list, add, lift."),
     "resume": ("sigil_ext.entrypoints.cli.breaker:resume", "End a pause."),
     "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),
+    "universe": ("sigil_ext.entrypoints.cli.universe:universe", "Which symbols may be entered, and why."),
 }
 
 
