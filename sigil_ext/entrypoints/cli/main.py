@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
     "pause": ("sigil_ext.entrypoints.cli.breaker:pause", "Block entries of a variant until resume."),
     "probe": ("sigil_ext.entrypoints.cli.probe:probe", "See whether every variant is alive, from outside."),
+    "positions": ("sigil_ext.entrypoints.cli.positions:positions", "Open and closed positions: list, show."),
     "protections": ("sigil_ext.entrypoints.cli.protections:protections", "Cooldowns and bans: list, add, lift."),
     "resume": ("sigil_ext.entrypoints.cli.breaker:resume", "End a pause."),
     "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),
