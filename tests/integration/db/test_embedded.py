@@ -20,7 +20,7 @@ import psycopg2
 import pytest
 from psycopg2.extensions import connection
 
-from sigil_ext.db import embedded, identity
+from sigil_ext.db import embedded, identity, local_server
 from sigil_ext.db.processes import is_alive, working_in
 from sigil_ext.errors import DatabaseUnavailable
 from sigil_ext.settings.project import Project
@@ -296,8 +296,8 @@ def test_when_the_port_is_taken_between_choice_and_start_another_is_tried(starte
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         stranger.bind(("127.0.0.1", first))
         stranger.listen()
-        is_free, asked = embedded._is_free, []
-        monkeypatch.setattr(embedded, "_is_free", lambda port: asked.append(port) or len(asked) == 1 or is_free(port))
+        is_free, asked = local_server.is_free, []
+        monkeypatch.setattr(local_server, "is_free", lambda port: asked.append(port) or len(asked) == 1 or is_free(port))
         assert embedded.ensure_running(started).port != first
     assert asked[0] == first
 

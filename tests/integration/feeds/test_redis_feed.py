@@ -1,0 +1,307 @@
+"""A stream between one publisher and many readers: crashes, restarts, trimming, a server that is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from sigil_ext.errors import UsageError
+from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute
+from sigil_ext.paper.publisher import publish
+from sigil_ext.paper.redis_feed import RedisFeed
+from sigil_ext.paper.redis_link import connect
+from sigil_ext.paper.replay_feed import ReplayFeed
+from tests.integration.feeds.bench import SYMBOLS, exchange, recording, run, take, truth
+from tests.integration.feeds.redis_server import RedisServer
+
+pytestmark = pytest.mark.timeout(120)
+
+NAMES = SYMBOLS["binance"]
+CANDLES = recording(NAMES, 300)
+FIRST = int(CANDLES[NAMES[0]].candles[0, 0])
+STREAM = "minutes"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path) as server:
+        yield server
+
+
+def minute_ms(number: int) -> int:
+    return FIRST + number * MINUTE_MS
+
+
+def numbers(minutes: list[ClosedMinute]) -> list[int]:
+    return [(m.open_ms - FIRST) // MINUTE_MS for m in minutes]
+
+
+def recorded(begin: int, end: int) -> ReplayFeed:
+    """A recording of the minutes [begin, end)."""
+    feed = ReplayFeed(CANDLES, finish_ms=minute_ms(end))
+    feed._first = minute_ms(begin)
+    return feed
+
+
+def check(minutes: list[ClosedMinute]) -> None:
+    known = truth(CANDLES)
+    assert numbers(minutes) == list(range(numbers(minutes)[0], numbers(minutes)[0] + len(minutes)))
+    assert [dict(m.candles) for m in minutes] == [known[m.open_ms] for m in minutes]
+
+
+def test_a_publisher_that_is_started_again_doubles_nothing(server):
+    async def work() -> None:
+        await publish(recorded(0, 30), server.url, STREAM, NAMES, after_ms=minute_ms(-1))
+        await publish(recorded(0, 50), server.url, STREAM, NAMES, after_ms=minute_ms(-1))
+        await publish(recorded(0, 60), server.url, STREAM, NAMES)
+        feed = RedisFeed(server.url, STREAM)
+        check(await take(feed, NAMES, minute_ms(-1), 60))
+        await feed.close()
+        link = connect(server.url)
+        assert await link.xlen(STREAM) == 60 + 3, "and the three ends of the recording"
+        await link.aclose()
+
+    run(work)
+
+
+def test_many_readers_each_go_on_where_they_were(server):
+    async def work() -> None:
+        await publish(recorded(0, 100), server.url, STREAM, NAMES)
+
+        async def reader(stand: int) -> None:
+            feed = RedisFeed(server.url, STREAM)
+            check(await take(feed, NAMES, minute_ms(stand), 99 - stand))
+            await feed.close()
+
+        await asyncio.gather(*(reader(stand) for stand in range(0, 90, 10)))
+
+    run(work)
+
+
+def test_a_new_reader_begins_with_what_is_published_from_now_on(server):
+    async def work() -> None:
+        await publish(recorded(0, 10), server.url, STREAM, NAMES)
+        feed = RedisFeed(server.url, STREAM)
+        reading = asyncio.create_task(take(feed, NAMES, None, 5))
+        await asyncio.sleep(0.3)
+        await publish(recorded(0, 15), server.url, STREAM, NAMES)
+        assert numbers(await reading) == [10, 11, 12, 13, 14]
+        await feed.close()
+
+    run(work)
+
+
+def test_minutes_that_were_trimmed_are_told_and_empty(server):
+    async def work() -> None:
+        await publish(recorded(0, 20), server.url, STREAM, NAMES)
+        link = connect(server.url)
+        await link.xtrim(STREAM, maxlen=5 + 1, approximate=False)  # and the end of the recording
+        await link.aclose()
+        feed = RedisFeed(server.url, STREAM)
+        minutes = await take(feed, NAMES, minute_ms(9), 10)
+        assert numbers(minutes) == list(range(10, 20))
+        assert [bool(m.candles) for m in minutes] == [False] * 5 + [True] * 5
+        assert [m.downtime for m in minutes] == [True] * 5 + [False] * 5
+        [hole] = feed.events()
+        assert hole.kind == "hole_left"
+        assert hole.detail.startswith("5 min")
+        await feed.close()
+
+    run(work)
+
+
+def test_minutes_that_were_trimmed_are_filled_where_asked(server):
+    async def work() -> None:
+        await publish(recorded(0, 20), server.url, STREAM, NAMES)
+        link = connect(server.url)
+        await link.xtrim(STREAM, maxlen=5 + 1, approximate=False)  # and the end of the recording
+        await link.aclose()
+        feed = RedisFeed(server.url, STREAM, on_gap="fill", filler=ReplayFeed(CANDLES))
+        minutes = await take(feed, NAMES, minute_ms(9), 10)
+        check(minutes)
+        assert [m.downtime for m in minutes] == [True] * 5 + [False] * 5
+        assert [e.kind for e in feed.events()] == ["hole_filled"]
+        await feed.close()
+
+    run(work)
+
+
+def test_a_stream_is_kept_short(server):
+    async def work() -> None:
+        await publish(recorded(0, 300), server.url, STREAM, NAMES, kept_minutes=100)
+        link = connect(server.url)
+        assert 100 <= await link.xlen(STREAM) < 300
+        await link.aclose()
+
+    run(work)
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["and keeps its data", "and loses its data"])
+def test_a_server_that_is_killed_and_comes_back_loses_and_doubles_nothing(tmp_path, keeps):
+    """Publisher and reader both live through it; a reader that was behind sees the hole, if data was lost."""
+
+    class Slow(ReplayFeed):
+        async def minutes(self, symbols, after_ms):
+            async for minute in super().minutes(symbols, after_ms):
+                await asyncio.sleep(0.02)
+                yield minute
+
+    async def work(server: RedisServer) -> None:
+        feed = RedisFeed(server.url, STREAM)
+        got: list[ClosedMinute] = []
+
+        async def kill_twice() -> None:
+            for count in (30, 60):
+                while len(got) < count:
+                    await asyncio.sleep(0.01)
+                await asyncio.to_thread(server.kill)
+                await asyncio.sleep(0.5)
+                await asyncio.to_thread(server.start)
+
+        publishing = asyncio.create_task(
+            publish(Slow(CANDLES, finish_ms=minute_ms(120)), server.url, STREAM, NAMES, after_ms=minute_ms(-1))
+        )
+        killing = asyncio.create_task(kill_twice())
+        async with aclosing(feed.minutes(NAMES, minute_ms(-1))) as minutes:
+            async for minute in minutes:
+                got.append(minute)
+        await asyncio.gather(publishing, killing)
+        assert numbers(got) == list(range(120)), "in order, none left out, none twice"
+        told = [e.kind for e in feed.events()]
+        assert "lost" in told
+        assert told.count("lost") == told.count("back")
+        if keeps:
+            check(got)
+            assert "hole_left" not in told
+        else:
+            known = truth(CANDLES)
+            assert all(dict(m.candles) in ({}, known[m.open_ms]) for m in got)
+            assert ("hole_left" in told) == any(not m.candles for m in got), "nothing is missing in silence"
+        await feed.close()
+
+    with RedisServer(tmp_path, keeps=keeps) as server:
+        run(lambda: work(server))
+
+
+def test_while_the_server_is_gone_the_filler_carries_on_where_asked(server):
+    async def work() -> None:
+        await publish(recorded(0, 20), server.url, STREAM, NAMES)
+        feed = RedisFeed(server.url, STREAM, on_gap="fill", filler=ReplayFeed(CANDLES), patience_s=0.5)
+        minutes: list[ClosedMinute] = []
+        async with aclosing(feed.minutes(NAMES, minute_ms(9))) as stream:
+            async for minute in stream:
+                minutes.append(minute)
+                if len(minutes) == 10:
+                    await asyncio.to_thread(server.kill)
+                if len(minutes) == 40:
+                    break
+        check(minutes)
+        assert [e.kind for e in feed.events()] == ["lost"]
+        await feed.close()
+
+    run(work)
+
+
+def test_while_nothing_is_published_the_filler_carries_on_until_the_stream_does(server):
+    class Live(ReplayFeed):
+        async def minutes(self, symbols, after_ms):
+            async for minute in super().minutes(symbols, after_ms):
+                await asyncio.sleep(0.05)
+                yield minute
+
+    async def work() -> None:
+        await publish(recorded(0, 20), server.url, STREAM, NAMES)
+        feed = RedisFeed(server.url, STREAM, on_gap="fill", filler=Live(CANDLES), patience_s=0.5)
+        minutes: list[ClosedMinute] = []
+        async with aclosing(feed.minutes(NAMES, minute_ms(9))) as stream:
+            async for minute in stream:
+                minutes.append(minute)
+                if len(minutes) == 20:
+                    await publish(recorded(0, 60), server.url, STREAM, NAMES)
+                if len(minutes) == 50:
+                    break
+        check(minutes)
+        await feed.close()
+
+    run(work)
+
+
+def test_an_entry_that_is_no_minute_is_told_and_left_out(server):
+    async def work() -> None:
+        await publish(recorded(0, 5), server.url, STREAM, NAMES)
+        link = connect(server.url)
+        await link.xadd(STREAM, {"minute": "{broken"}, id=f"{minute_ms(5)}-0")
+        await link.xadd(STREAM, {"other": "1"}, id=f"{minute_ms(5)}-1")
+        await link.aclose()
+        await publish(recorded(0, 9), server.url, STREAM, NAMES)
+        feed = RedisFeed(server.url, STREAM)
+        minutes = await take(feed, NAMES, minute_ms(-1), 9)
+        assert [bool(m.candles) for m in minutes] == [True] * 5 + [False] + [True] * 3
+        assert sorted(e.kind for e in feed.events()) == ["garbage", "garbage", "hole_left"]
+        await feed.close()
+
+    run(work)
+
+
+def test_a_silent_symbol_is_stale_once_and_fresh_once(server):
+    async def work() -> None:
+        await publish(ReplayFeed({NAMES[0]: CANDLES[NAMES[0]]}, finish_ms=minute_ms(20)), server.url, STREAM, NAMES[:1])
+        await publish(recorded(0, 25), server.url, STREAM, NAMES)
+        feed = RedisFeed(server.url, STREAM, stale_after=4)
+        await take(feed, NAMES[:2], minute_ms(-1), 25)
+        assert [(e.kind, e.symbol) for e in feed.events()] == [("stale", NAMES[1]), ("fresh", NAMES[1])]
+        await feed.close()
+
+    run(work)
+
+
+def test_one_exchange_connection_feeds_two_sessions_through_an_outage_of_the_exchange(server):
+    async def work() -> None:
+        async with exchange("binance") as market:
+            after = market.first_ms + 55 * MINUTE_MS
+            publishing = asyncio.create_task(
+                publish(market.make(), server.url, STREAM, market.symbols, after_ms=after, lock_s=3)
+            )
+            feeds = [RedisFeed(server.url, STREAM) for _ in range(2)]
+
+            async def outage() -> None:
+                await asyncio.sleep(1)
+                await market.server.go_away()
+                market.clock.jump(20 * MINUTE_MS)
+                await market.server.come_back()
+
+            first, second, _ = await asyncio.gather(*(take(feed, market.symbols, after, 26) for feed in feeds), outage())
+            assert first == second
+            check(first)
+            assert market.server.watchers <= 1
+            for feed in feeds:
+                assert feed.counts["lost"] == 1, "what the publisher met is told to its readers"
+                await feed.close()
+            publishing.cancel()
+            await asyncio.gather(publishing, return_exceptions=True)
+
+    run(work)
+
+
+def test_filling_needs_a_filler():
+    with pytest.raises(UsageError, match="to fill them from"):
+        RedisFeed("redis://127.0.0.1:1", STREAM, on_gap="fill")
+
+
+def test_a_publisher_waits_for_a_server_that_is_not_there_yet(tmp_path):
+    async def work() -> None:
+        with RedisServer(tmp_path) as server:
+            server.kill()
+            publishing = asyncio.create_task(publish(recorded(0, 9), server.url, STREAM, NAMES))
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(server.start)
+            await publishing
+            feed = RedisFeed(server.url, STREAM)
+            check(await take(feed, NAMES, minute_ms(-1), 9))
+            await feed.close()
+
+    run(work)
