@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 FindingKind = Literal[
     "never_started", "scan_stale", "scan_hung", "progress_stale", "behind", "stopped", "clock", "clock_skew",
-    "probe_gap", "unreachable",
+    "probe_gap", "unreachable", "was_unreachable",
 ]  # fmt: skip
 LIVE_FEEDS = frozenset({"exchange", "redis"})
 """Feeds whose candles are of now; those of a replay are as old as they are."""
@@ -96,6 +96,17 @@ def probe_gap(previous: datetime | None, now: datetime, limits: Limits = DEFAULT
         return None
     detail = f"the probe itself was not running: its run before this one was at {_at(previous)}, {_ago(now, previous)}"
     return Finding("probe_gap", detail, trips=False)
+
+
+def outage(since: datetime, now: datetime, limits: Limits = DEFAULT_LIMITS) -> Finding | None:
+    """Return a finding if the database did not answer for too long before now, when it does again.
+
+    A breaker cannot be tripped in a database that does not answer, so it trips then. After a short outage nothing does:
+    entries resume by themselves.
+    """
+    if now - since <= limits.stale:
+        return None
+    return Finding("was_unreachable", f"the database did not answer for {_span(now - since)} until now")
 
 
 def _scan(view: Beat, now: datetime, limits: Limits) -> list[Finding]:

@@ -1,0 +1,218 @@
+"""The probe: one run over all variants, from outside of them. One that cannot be reached keeps it from no other.
+
+    exit status  0  every variant is alive
+                 1  a variant is stale, hung, stuck or stopped, or clocks differ
+                 2  wrong use (the command line's own)
+                 3  a database cannot be read
+                 4  all are alive, but the probe itself had not been running
+                 5  the probe could not do its duty: a breaker not tripped, a person not told, no trace left
+
+The highest of 5, 3, 1, 4 that applies. Start at `probe`.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sigil_ext.errors import SigilError, UnknownVariant, UsageError
+from sigil_ext.rules.liveness import Finding, probe_gap
+from sigil_ext.services.probe_files import Outage, ProbeFiles
+from sigil_ext.services.probe_look import DEADLINE_S, Look, look_at, unreached
+from sigil_ext.services.protections import utc_now
+from sigil_ext.settings.environment import load_environment
+from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS, known_variants
+from sigil_ext.settings.project import Project, find_project
+
+FINE, STALE, UNREACHABLE, WAS_ASLEEP, UNABLE = 0, 1, 3, 4, 5
+
+Sender = Callable[[str, str, str], bool]
+"""Send (variant, title, body) to a person without a database. False: there is no channel. Raises SigilError: it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRun:
+    """One run of the probe."""
+
+    at: datetime
+    host: str
+    took_ms: int
+    looks: tuple[Look, ...]
+    gap: Finding | None
+    """The probe was not running on this machine before this run."""
+    problems: tuple[str, ...]
+
+    @property
+    def exit_status(self) -> int:
+        if self.problems or any(look.problems for look in self.looks):
+            return UNABLE
+        if any(not look.reached for look in self.looks):
+            return UNREACHABLE
+        kinds = {f.kind for look in self.looks for f in look.findings}
+        if kinds - {"probe_gap"}:
+            return STALE
+        return WAS_ASLEEP if kinds or self.gap else FINE
+
+    def document(self) -> dict[str, Any]:
+        """Return the run for JSON and for the trace."""
+        return {
+            "at": self.at.isoformat(),
+            "host": self.host,
+            "took_ms": self.took_ms,
+            "exit_status": self.exit_status,
+            "probe_was_not_running": self.gap.detail if self.gap else None,
+            "problems": list(self.problems),
+            "variants": {look.variant: _document(look) for look in self.looks},
+        }
+
+
+def probe(
+    variants: Sequence[str] = (),
+    project: Project | None = None,
+    *,
+    trip: bool = True,
+    send: Sender = lambda variant, title, body: False,
+    here: Callable[[], datetime] = utc_now,
+) -> ProbeRun:
+    """Look at `variants` (default: all that trade), trip breakers, tell of it, leave a trace.
+
+    Raises:
+        UsageError: a variant is unknown or for research only; `.env` cannot be read.
+    """
+    project = project or find_project()
+    targets = _targets(variants, project)
+    load_environment(project)  # refused for all of them at once, not as four databases that cannot be found
+    began, at = time.monotonic(), here()
+    files = ProbeFiles(project.storage)
+    problems: list[str] = []
+    gap, outages = _remembered(files, at, problems)
+    looks = _look_at_all(targets, project, outages, at, trip=trip, problems=problems)
+    _tell_of_outages(files, looks, at, send, problems)
+    took_ms = int((time.monotonic() - began) * 1000)
+    problems += files.problems
+    run = ProbeRun(at, socket.gethostname(), took_ms, tuple(looks), gap, tuple(problems))
+    try:
+        files.note_run(run.document())
+    except OSError as error:
+        problem = f"no trace of this run could be left in {files.home}: {error.strerror or error}"
+        run = replace(run, problems=(*run.problems, problem))
+    return run
+
+
+def _targets(variants: Sequence[str], project: Project) -> dict[str, bool]:
+    """Return variant -> whether it may be left out silently: the user's own ones, as long as they never traded."""
+    known = known_variants(project)
+    for name in variants:
+        if name not in known:
+            raise UnknownVariant(name, [v for v in known if v not in RESEARCH_ONLY])
+        if name in RESEARCH_ONLY:
+            raise UsageError(f"variant '{name}' is for research only: nothing of it runs that could be probed")
+    if variants:
+        return dict.fromkeys(variants, False)
+    return {v: v not in TRADED_VARIANTS for v in known if v not in RESEARCH_ONLY}
+
+
+def _remembered(
+    files: ProbeFiles, at: datetime, problems: list[str]
+) -> tuple[Finding | None, dict[str, Outage]]:
+    try:
+        return probe_gap(files.last_run(), at), files.outages()
+    except OSError as error:
+        problems.append(f"the probe's files in {files.home} cannot be read: {error.strerror or error}")
+        return None, {}
+
+
+def _look_at_all(
+    targets: dict[str, bool], project: Project, outages: dict[str, Outage], at: datetime, *, trip: bool,
+    problems: list[str],
+) -> list[Look]:  # fmt: skip
+    """Look at all of them at once, each in a thread that nobody waits for longer than the deadline."""
+    results: dict[str, Look | None] = {}
+
+    def work(variant: str, optional: bool) -> None:
+        results[variant] = look_at(
+            variant, project, trip=trip, outage=outages.get(variant), here=at, optional=optional
+        )
+
+    # Daemons: a thread that waits for a server that never answers must not keep this process from its end.
+    threads = {v: threading.Thread(target=work, args=(v, o), name=v, daemon=True) for v, o in targets.items()}
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + DEADLINE_S
+    looks: list[Look] = []
+    for variant, thread in threads.items():
+        thread.join(max(0.0, deadline - time.monotonic()))
+        if variant in results:
+            look = results[variant]
+        elif thread.is_alive():
+            look = unreached(variant, f"database of {variant}", f"the database did not answer within {DEADLINE_S:.0f} s")
+        else:
+            problems.append(f"the look at {variant} failed in an unforeseen way")
+            look = None
+        if look is not None:
+            looks.append(look)
+    return looks
+
+
+def _tell_of_outages(
+    files: ProbeFiles, looks: Sequence[Look], at: datetime, send: Sender, problems: list[str]
+) -> None:
+    """Note which databases do not answer, and tell of each once, past the database; forget those that answer again."""
+    try:
+        with files.locked() as mine:
+            if not mine:
+                problems.append("another probe has held the state of the outages for a minute; it was left alone")
+                return
+            before = files.outages()
+            after = dict(before)
+            for look in looks:
+                if not look.reached:
+                    after[look.variant] = _outage(look, before.get(look.variant), at, send, problems)
+                elif look.outage_settled:
+                    after.pop(look.variant, None)
+            if after != before:
+                files.keep_outages(after)
+    except OSError as error:
+        problems.append(f"outages could not be noted in {files.home}: {error.strerror or error}")
+
+
+def _outage(look: Look, known: Outage | None, at: datetime, send: Sender, problems: list[str]) -> Outage:
+    detail = look.findings[0].detail
+    outage = replace(known, last_seen=at, detail=detail) if known else Outage(at, at, detail)
+    if outage.told:
+        return outage
+    body = f"{detail}\nIts breaker cannot be tripped while that lasts; nothing can be entered without the database."
+    try:
+        return replace(outage, told=send(look.variant, f"{look.variant}: database does not answer", body))
+    except SigilError as error:
+        problems.append(f"nobody could be told of the database of {look.variant}: {error}")
+        return outage
+
+
+def _document(look: Look) -> dict[str, Any]:
+    beat, breaker = look.heartbeat, look.breaker
+    times = ("last_scan_start", "last_scan_end", "last_candle", "last_write", "now")
+    return {
+        "place": look.place,
+        "alive": not any(f.kind != "probe_gap" for f in look.findings),
+        "findings": [{"kind": f.kind, "detail": f.detail, "trips": f.trips} for f in look.findings],
+        "process": look.process or None,
+        "heartbeat": None if beat is None else {
+            **{name: _iso(getattr(beat, name)) for name in times},
+            **{name: getattr(beat, name) for name in ("state", "feed", "session_id", "pid", "host")},
+        },
+        "breaker": None if breaker is None else {
+            "tripped": breaker.tripped, "reason": breaker.reason, "tripped_now": look.tripped_now,
+        },
+        "told": list(look.told),
+        "problems": list(look.problems),
+    }  # fmt: skip
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat() if at else None

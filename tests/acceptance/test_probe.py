@@ -1,0 +1,549 @@
+"""`sigil probe` against real processes and a real server: every way to be stale is found, trips, and is told once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sigil_ext.db import embedded
+from sigil_ext.db.connection import Database
+from sigil_ext.db.heartbeat import Heartbeat
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.settings.project import Project
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Probed:
+    """A project in which baseline has a database of its own, and what a probe finds there."""
+
+    def __init__(self, project: Project, database: Database, sigil: Callable[..., Any]) -> None:
+        self.project = project
+        self.database = database
+        self.store = PostgresStore(database)
+        self.heart = Heartbeat(database)
+        self._sigil = sigil
+
+    def probe(self, *options: str, status: int | None = None) -> dict[str, Any]:
+        """Run the probe on baseline; return what it says of it."""
+        document = self.run("--variant", "baseline", *options, status=status)
+        return dict(document["variants"]["baseline"])
+
+    def run(self, *options: str, status: int | None = None) -> dict[str, Any]:
+        ran = self._sigil("probe", "--json", *options, project=self.project)
+        document: dict[str, Any] = json.loads(ran.out)
+        assert ran.status == document["exit_status"]
+        if status is not None:
+            assert ran.status == status, ran.out
+        return document
+
+    def execute(self, statement: str, *arguments: Any) -> None:
+        with self.database.transaction() as cur:
+            cur.execute(statement, arguments)
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        with self.database.transaction() as cur:
+            cur.execute(query)
+            return list(cur.fetchall())
+
+    def beat(self) -> None:
+        """One scan and one minute of a session that began an hour ago."""
+        self.execute(
+            "INSERT INTO paper_sessions (started_at, settings, symbols, start_ms, warmup)"
+            " VALUES (now() - interval '1 hour', '{}', '{}', 0, '') ON CONFLICT DO NOTHING"
+        )
+        ((session,),) = self.rows("SELECT id FROM paper_sessions WHERE ended_at IS NULL")
+        self.heart.scan_started()
+        self.heart.scan_ended()
+        self.heart.progress(int(time.time() * 1000) - 60_000, session_id=session, feed="exchange")
+        self.heart.state("running", session_id=session, feed="exchange")
+
+    def pass_time(self, minutes: float) -> None:
+        """Let everything that was written so far be so much older: the database's clock moved, to all who look."""
+        shift = timedelta(minutes=minutes)
+        self.execute(
+            "UPDATE scanner_heartbeat SET last_scan_start = last_scan_start - %s, last_scan_end = last_scan_end - %s,"
+            " updated_at = updated_at - %s, last_write = last_write - %s, last_candle = last_candle - %s",
+            *[shift] * 5,
+        )
+        self.execute("UPDATE paper_sessions SET started_at = started_at - %s", shift)
+
+    def alerts(self) -> list[str]:
+        return [title for (title,) in self.rows("SELECT title FROM alerts ORDER BY id")]
+
+    def incidents(self) -> list[str]:
+        return [key for (key,) in self.rows("SELECT key FROM incidents ORDER BY key")]
+
+    def trips(self) -> list[tuple[str, str]]:
+        return [(act.actor, act.reason) for act in self.store.acts() if act.act == "trip"]
+
+
+@pytest.fixture
+def probed(
+    empty_project: Project, database: Database, sigil: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> Probed:
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", database.address.url().get_secret_value())
+    return Probed(empty_project, database, sigil)
+
+
+@contextmanager
+def beating(probed: Probed, *how: str) -> Iterator[subprocess.Popen[str]]:
+    """Run tests/beating.py until the block ends; it has processed a minute when the block begins."""
+    child = subprocess.Popen(
+        [sys.executable, str(ROOT / "tests" / "beating.py"), *how],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "SIGIL_HOME": str(probed.project.root), "PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    drain = threading.Thread(target=child.stdout.read)
+    try:
+        assert child.stdout.readline().strip() in ("minute", "holding")
+        drain.start()  # its pipe must not fill
+        wait_until(lambda: (row := probed.heart.read()) is not None and row.last_scan_end is not None)
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        if drain.ident is not None:
+            drain.join()
+        child.stdout.close()
+
+
+def wait_until(true: Callable[[], bool], limit_s: float = 20) -> None:
+    deadline = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline, "what the test waits for did not come about"
+        time.sleep(0.02)
+
+
+def kinds(look: dict[str, Any]) -> list[str]:
+    return [finding["kind"] for finding in look["findings"]]
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_scans_and_processes_minutes_is_alive(probed: Probed) -> None:
+    with beating(probed) as child:
+        probed.pass_time(60)
+        moved = probed.heart.read()
+        assert moved is not None
+        wait_until(
+            lambda: (row := probed.heart.read()) is not None
+            and row.last_scan_end is not None
+            and row.last_write is not None
+            and row.now - min(row.last_scan_end, row.last_write) < timedelta(minutes=1)
+        )
+        look = probed.probe(status=0)
+    assert look["alive"] is True
+    assert look["findings"] == []
+    assert look["heartbeat"]["pid"] == child.pid
+    assert look["breaker"] == {"tripped": False, "reason": None, "tripped_now": False}
+    assert probed.alerts() == []
+
+
+def test_a_killed_process_is_found_tripped_and_told_once_and_told_again_when_it_is_back(probed: Probed) -> None:
+    with beating(probed) as child:
+        child.kill()
+        child.wait()
+        assert probed.probe(status=0)["alive"] is True, "killed a moment ago: a restart may still come"
+        probed.pass_time(26)
+        look = probed.probe(status=1)
+    assert kinds(look) == ["scan_stale", "progress_stale"]
+    assert "not running" in look["process"]
+    assert look["breaker"]["tripped_now"] is True
+    assert [actor for actor, _ in probed.trips()] == ["probe"]
+    assert "the last scan ended 26 min ago" in probed.trips()[0][1]
+    again = probed.probe(status=1)
+    assert again["breaker"]["tripped"] is True
+    assert again["breaker"]["tripped_now"] is False
+    assert len(probed.trips()) == 1
+    assert probed.alerts() == ["baseline: the last scan ended 26 min ago"]
+    assert probed.incidents() == ["probe:stale"]
+    with beating(probed):
+        well = probed.probe(status=0)
+        assert probed.probe(status=0)["told"] == []
+    assert well["told"] == ["baseline: well again"]
+    assert well["breaker"]["tripped"] is True, "latching: only a person resets it"
+    assert probed.incidents() == []
+    assert probed.alerts() == ["baseline: the last scan ended 26 min ago", "baseline: well again"]
+
+
+def test_a_hung_process_is_found_although_it_lives(probed: Probed) -> None:
+    with beating(probed) as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        probed.pass_time(26)
+        look = probed.probe(status=1)
+        assert child.poll() is None
+        assert "scan_stale" in kinds(look) or "scan_hung" in kinds(look)
+        assert "progress_stale" in kinds(look)
+        assert f"pid {child.pid}" in look["process"]
+        assert "hangs" in look["process"]
+        assert look["breaker"]["tripped_now"] is True
+        os.kill(child.pid, signal.SIGCONT)
+        wait_until(lambda: probed.probe()["alive"])
+    assert probed.alerts()[-1] == "baseline: well again"
+    assert len(probed.alerts()) == 2
+
+
+def test_a_process_that_hangs_within_an_entry_is_told_of_and_tripped_as_soon_as_it_lets_go(probed: Probed) -> None:
+    with beating(probed, "hold") as child:
+        os.kill(child.pid, signal.SIGSTOP)
+        probed.pass_time(26)
+        began = time.monotonic()
+        look = probed.probe(status=5)
+        assert time.monotonic() - began < 20
+        assert look["breaker"]["tripped"] is False
+        assert "could not be tripped" in look["problems"][0]
+        assert len(probed.alerts()) == 1
+    look = probed.probe(status=1)
+    assert look["breaker"]["tripped_now"] is True
+    assert len(probed.alerts()) == 1
+
+
+def test_a_scanner_that_dies_within_a_living_process_is_found(probed: Probed) -> None:
+    with beating(probed) as child:
+        os.kill(child.pid, signal.SIGUSR1)
+        time.sleep(0.3)
+        probed.pass_time(26)
+        before = probed.heart.read()
+        wait_until(
+            lambda: (row := probed.heart.read()) is not None
+            and row.last_write is not None
+            and row.now - row.last_write < timedelta(minutes=1)
+        )
+        look = probed.probe(status=1)
+        after = probed.heart.read()
+        assert child.poll() is None
+    assert before is not None
+    assert after is not None
+    assert before.last_scan_end == after.last_scan_end
+    assert kinds(look) == ["scan_stale"]
+    assert f"pid {child.pid}" in look["process"]
+    assert look["breaker"]["tripped_now"] is True
+
+
+def test_a_session_that_is_restarted_while_the_probe_looks_is_no_finding(probed: Probed) -> None:
+    for _ in range(3):
+        with beating(probed):
+            assert probed.probe(status=0)["alive"] is True
+        assert probed.probe(status=0)["alive"] is True
+    assert probed.alerts() == []
+    assert probed.trips() == []
+
+
+# --- rows ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_variant_that_was_never_started_is_found(probed: Probed) -> None:
+    look = probed.probe(status=1)
+    assert kinds(look) == ["never_started"]
+    assert look["heartbeat"] is None
+    assert look["breaker"]["tripped_now"] is True
+    assert len(probed.alerts()) == 1
+
+
+def test_a_scan_without_an_end_is_never_fresh(probed: Probed) -> None:
+    probed.beat()
+    probed.execute("UPDATE scanner_heartbeat SET last_scan_end = NULL")
+    assert kinds(probed.probe(status=1)) == ["scan_stale"]
+
+
+def test_a_scan_that_began_and_did_not_end_is_found(probed: Probed) -> None:
+    probed.beat()
+    probed.execute(
+        "UPDATE scanner_heartbeat SET last_scan_start = now() - interval '26 min', last_scan_end = now() - interval '27 min'"
+    )
+    assert kinds(probed.probe(status=1)) == ["scan_hung"]
+
+
+def test_a_session_stopped_on_purpose_is_a_finding_of_its_own(probed: Probed) -> None:
+    probed.beat()
+    row = probed.heart.read()
+    assert row is not None
+    assert row.session_id is not None
+    probed.heart.state("stopped", session_id=row.session_id, feed="exchange")
+    assert probed.probe(status=0)["alive"] is True
+    probed.pass_time(26)
+    look = probed.probe(status=1)
+    assert kinds(look) == ["stopped"]
+    assert "on purpose" in probed.alerts()[0]
+    assert look["breaker"]["tripped_now"] is True
+
+
+@pytest.mark.parametrize("column", ["last_scan_start", "last_scan_end", "last_write", "updated_at"])
+def test_what_was_written_in_the_future_is_not_fresh(probed: Probed, column: str) -> None:
+    probed.beat()
+    probed.execute(f"UPDATE scanner_heartbeat SET {column} = now() + interval '1 hour'")
+    look = probed.probe(status=1)
+    assert kinds(look) == ["clock"]
+    assert look["breaker"]["tripped_now"] is True
+
+
+def test_a_database_whose_clock_is_ahead_of_the_beats_makes_them_old(probed: Probed) -> None:
+    probed.beat()
+    probed.pass_time(60)
+    assert kinds(probed.probe(status=1)) == ["scan_stale", "progress_stale"]
+
+
+def test_an_incident_whose_findings_change_stays_one_incident(probed: Probed) -> None:
+    probed.beat()
+    probed.execute("UPDATE scanner_heartbeat SET last_scan_end = now() - interval '30 min', last_scan_start = NULL")
+    probed.probe(status=1)
+    probed.pass_time(30)
+    assert kinds(probed.probe(status=1)) == ["scan_stale", "progress_stale"]
+    assert len(probed.alerts()) == 1
+    ((detail,),) = probed.rows("SELECT detail FROM incidents")
+    assert "the last scan ended 60 min ago; the last minute was processed 30 min ago" in detail
+
+
+def test_a_second_incident_is_told_again(probed: Probed) -> None:
+    for _ in range(2):
+        probed.beat()
+        probed.probe(status=0)
+        probed.pass_time(26)
+        probed.probe(status=1)
+    assert len(probed.alerts()) == 3
+    assert probed.alerts()[0] == probed.alerts()[2]
+
+
+def test_a_breaker_that_a_person_resets_while_the_variant_is_stale_trips_again(probed: Probed) -> None:
+    probed.probe(status=1)
+    probed.store.reset(at=datetime.now(UTC), actor="somebody", reason="too early")
+    assert probed.probe(status=1)["breaker"]["tripped_now"] is True
+
+
+def test_a_breaker_that_tripped_before_keeps_its_reason(probed: Probed) -> None:
+    probed.store.trip(at=datetime.now(UTC), actor="somebody", reason="by hand")
+    look = probed.probe(status=1)
+    assert look["breaker"] == {"tripped": True, "reason": "by hand", "tripped_now": False}
+    assert probed.trips() == [("somebody", "by hand")]
+
+
+def test_without_tripping_the_finding_is_told_and_the_breaker_left_alone(probed: Probed) -> None:
+    look = probed.probe("--no-trip", status=1)
+    assert look["breaker"]["tripped"] is False
+    assert probed.trips() == []
+    assert len(probed.alerts()) == 1
+
+
+# --- databases that are not there -----------------------------------------------------------------------------------
+
+
+def silent_port() -> Iterator[int]:
+    """A server that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_one_database_that_does_not_answer_keeps_the_probe_from_no_other(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed.beat()
+    for port in silent_port():
+        monkeypatch.setenv("SIGIL_DATABASE_URL_MODERATE", f"postgresql://u:secret@127.0.0.1:{port}/x")
+        monkeypatch.setenv("SIGIL_DATABASE_URL_AGGRESSIVE", "postgresql://u:secret@127.0.0.1:1/x")
+        monkeypatch.setenv("SIGIL_DATABASE_URL_UNHINGED", "mysql://u:secret@127.0.0.1/x")
+        began = time.monotonic()
+        document = probed.run("--all", status=3)
+        assert time.monotonic() - began < 30
+    looks = document["variants"]
+    assert list(looks) == ["baseline", "moderate", "aggressive", "unhinged"]
+    assert looks["baseline"]["alive"] is True
+    assert [kinds(looks[v]) for v in ("moderate", "aggressive", "unhinged")] == [["unreachable"]] * 3
+    assert "no answer" in looks["moderate"]["findings"][0]["detail"]
+    assert "no server answers" in looks["aggressive"]["findings"][0]["detail"]
+    assert "secret" not in json.dumps(document)
+    assert "secret" not in (probed.project.storage / "probe" / "state.json").read_text()
+
+
+def test_the_probe_starts_no_server_and_makes_no_database(
+    empty_project: Project, sigil: Callable[..., Any]
+) -> None:
+    ran = sigil("probe", "--json", project=empty_project)
+    assert ran.status == 3
+    assert {kinds(look)[0] for look in json.loads(ran.out)["variants"].values()} == {"unreachable"}
+    assert embedded.status(empty_project).initialised is False
+    assert sorted(p.name for p in empty_project.storage.iterdir()) == ["probe"]
+
+
+def test_a_database_that_does_not_exist_is_a_finding_and_stays_away(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = probed.database.address.url().get_secret_value()
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", url.rpartition("/")[0] + "/nowhere")
+    look = probed.probe(status=3)
+    assert "there is no database 'nowhere'" in look["findings"][0]["detail"]
+    assert probed.rows("SELECT count(*) FROM pg_database WHERE datname = 'nowhere'") == [(0,)]
+
+
+def test_a_database_without_the_schema_is_a_finding_and_stays_as_it_is(
+    probed: Probed, empty_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", empty_database.address.url().get_secret_value())
+    look = probed.probe(status=3)
+    assert "sigil migrate up" in look["findings"][0]["detail"]
+    with empty_database.transaction() as cur:
+        cur.execute("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'public'")
+        assert cur.fetchone() == (0,)
+
+
+def test_an_outage_is_noted_on_this_machine_and_told_when_the_database_is_back(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = probed.database.address.url().get_secret_value()
+    probed.beat()
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", "postgresql://u@127.0.0.1:1/x")
+    probed.probe(status=3)
+    first = outages(probed)["baseline"]
+    probed.probe(status=3)
+    assert outages(probed)["baseline"]["since"] == first["since"]
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", url)
+    look = probed.probe(status=0)
+    assert look["told"] == ["baseline: database does not answer", "baseline: database answers again"]
+    assert outages(probed) == {}
+    assert probed.probe(status=0)["told"] == []
+    assert probed.trips() == [], "short: entries resume by themselves"
+
+
+def test_after_a_long_outage_the_breaker_trips_as_soon_as_it_can(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = probed.database.address.url().get_secret_value()
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", "postgresql://u@127.0.0.1:1/x")
+    probed.probe(status=3)
+    state = probed.project.storage / "probe" / "state.json"
+    document = json.loads(state.read_text())
+    document["outages"]["baseline"]["since"] = (datetime.now(UTC) - timedelta(minutes=26)).isoformat()
+    state.write_text(json.dumps(document))
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", url)
+    probed.beat()
+    kept = probed.probe("--no-trip", status=1)
+    assert kinds(kept) == ["was_unreachable"]
+    assert "baseline" in outages(probed), "what the outage asks for is still owed"
+    look = probed.probe(status=1)
+    assert look["breaker"]["tripped_now"] is True
+    assert "did not answer for 26 min" in probed.trips()[0][1]
+    assert probed.probe(status=0)["alive"] is True
+    assert len(probed.alerts()) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"outages": []}', '{"outages": {"baseline": {"since": 5}}}', "\x00"])
+def test_files_of_the_probe_that_are_broken_are_put_aside_and_said(probed: Probed, content: str) -> None:
+    probed.beat()
+    home = probed.project.storage / "probe"
+    home.mkdir(parents=True)
+    (home / "state.json").write_text(content)
+    (home / "last.json").write_bytes(b"\xff\xfe{")
+    document = probed.run("--variant", "baseline", status=5)
+    assert document["variants"]["baseline"]["alive"] is True
+    assert any("state.json could not be read" in problem for problem in document["problems"])
+    assert any("last.json could not be read" in problem for problem in document["problems"])
+    assert (home / "state.json.broken").read_text() == content
+    probed.probe(status=0)
+
+
+def outages(probed: Probed) -> dict[str, Any]:
+    return dict(json.loads((probed.project.storage / "probe" / "state.json").read_text())["outages"])
+
+
+# --- the probe's own trace ------------------------------------------------------------------------------------------
+
+
+def test_every_run_leaves_a_row_and_a_file(probed: Probed) -> None:
+    probed.beat()
+    probed.probe(status=0)
+    probed.pass_time(26)
+    document = probed.run("--variant", "baseline", status=1)
+    (_, well), (_, ill) = probed.rows("SELECT host, findings FROM probe_runs ORDER BY id")
+    assert well == []
+    assert [finding["kind"] for finding in ill] == ["scan_stale", "progress_stale"]
+    assert probed.rows("SELECT DISTINCT host FROM probe_runs") == [(socket.gethostname(),)]
+    assert json.loads((probed.project.storage / "probe" / "last.json").read_text()) == document
+
+
+def test_a_probe_that_had_not_been_running_says_so_by_the_databases_row_and_tells_once(probed: Probed) -> None:
+    probed.beat()
+    probed.probe(status=0)
+    probed.execute("UPDATE probe_runs SET at = at - interval '16 min'")
+    look = probed.probe(status=4)
+    assert kinds(look) == ["probe_gap"]
+    assert look["alive"] is True
+    assert "the probe itself was not running" in probed.alerts()[0]
+    assert probed.probe(status=0)["findings"] == []
+    assert len(probed.alerts()) == 1
+    assert probed.trips() == []
+
+
+def test_a_probe_that_had_not_been_running_says_so_by_the_file_of_this_machine(probed: Probed) -> None:
+    probed.beat()
+    probed.probe(status=0)
+    last = probed.project.storage / "probe" / "last.json"
+    last.write_text(json.dumps({"at": (datetime.now(UTC) - timedelta(minutes=16)).isoformat()}))
+    document = probed.run("--variant", "baseline", status=4)
+    assert "the probe itself was not running" in document["probe_was_not_running"]
+
+
+def test_two_probes_at_once_tell_once(probed: Probed) -> None:
+    command = [sys.executable, "-m", "sigil_ext", "probe", "--variant", "baseline", "--json"]
+    environment = {**os.environ, "SIGIL_HOME": str(probed.project.root), "PYTHONPATH": str(ROOT)}
+    children = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    results = [(*child.communicate(timeout=60), child.returncode) for child in children]
+    assert [status for _, _, status in results] == [1, 1, 1], results
+    assert len(probed.alerts()) == 1
+    assert probed.incidents() == ["probe:stale"]
+    assert probed.store.breaker().tripped
+    assert probed.rows("SELECT count(*) FROM probe_runs") == [(3,)]
+
+
+def test_a_probe_that_can_leave_no_trace_says_so(probed: Probed) -> None:
+    probed.beat()
+    probed.project.storage.mkdir(exist_ok=True)
+    (probed.project.storage / "probe").write_text("a file where the folder should be")
+    document = probed.run("--variant", "baseline", status=5)
+    assert document["variants"]["baseline"]["alive"] is True
+    assert any("trace" in problem for problem in document["problems"])
+
+
+# --- use ------------------------------------------------------------------------------------------------------------
+
+
+def test_people_read_a_table_and_the_findings(probed: Probed, sigil: Callable[..., Any]) -> None:
+    ran = sigil("probe", "--variant", "baseline", project=probed.project)
+    assert ran.status == 1
+    assert "NO" in ran.out
+    assert "tripped" in ran.out
+    assert "baseline: no heartbeat at all: the session was never started" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--variant", "basline"), "did you mean 'baseline'"),
+        (("--variant", "legacy"), "research only"),
+        (("--all", "--variant", "baseline"), "exclude each other"),
+    ],
+)
+def test_wrong_use_is_status_2(
+    empty_project: Project, sigil: Callable[..., Any], arguments: tuple[str, ...], words: str
+) -> None:
+    ran = sigil("probe", *arguments, project=empty_project)
+    assert ran.status == 2
+    assert words in ran.err
