@@ -20,6 +20,7 @@ from sigil_ext.errors import SigilError, hint
 
 # command -> module and attribute, one-line help. The index of the command line.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "alerts": ("sigil_ext.entrypoints.cli.alerts:alerts", "Messages to people: test the channels, list, send."),
     "backtest": ("sigil_ext.entrypoints.cli.backtest:backtest", "Backtest variants or any Jesse strategy."),
     "breaker": ("sigil_ext.entrypoints.cli.breaker:breaker", "The circuit breaker: status, trip, reset."),
     "candles": ("sigil_ext.entrypoints.cli.candles:candles", "Import, list and check candles."),
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "protections": ("sigil_ext.entrypoints.cli.protections:protections", "Cooldowns and bans: list, add, lift."),
     "resume": ("sigil_ext.entrypoints.cli.breaker:resume", "End a pause."),
     "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),
+    "status": ("sigil_ext.entrypoints.cli.status:status", "All variants side by side: alive, equity, what is wrong."),
     "universe": ("sigil_ext.entrypoints.cli.universe:universe", "Which symbols may be entered, and why."),
 }
 
