@@ -11,7 +11,10 @@ ALTER TABLE scanner_heartbeat
 
 ALTER TABLE paper_sessions
     ADD COLUMN feed      text  NOT NULL DEFAULT 'replay',
-    ADD COLUMN strategy  text;                        -- module:Class of a strategy that is not a variant
+    ADD COLUMN strategy  jsonb,                        -- what runs where it is not a variant: module:Class and its account
+    ADD COLUMN trades_from_ms  bigint,                 -- nothing is scanned or entered before; null: from start_ms on
+    ADD COLUMN cash_usd  double precision,             -- the wallet at the start; null: the starting balance
+    ADD COLUMN adopted   jsonb NOT NULL DEFAULT '[]';  -- open positions that the session found and manages
 ALTER TABLE paper_minutes ADD COLUMN downtime boolean NOT NULL DEFAULT false;
 
 CREATE TABLE paper_checkpoints (

@@ -28,3 +28,7 @@ class RecordedMarket:
 
     def free_cash(self) -> float:
         return self.cash
+
+    def first_ms(self, symbol: str) -> float:
+        rows = self.minutes(symbol)
+        return float(rows[0, 0]) if len(rows) else float("nan")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from sigil_ext.bridge.records import Fill, Trade
@@ -13,7 +14,8 @@ from sigil_ext.rules.types import Entry, ExitReason, Signal
 class Holding:
     """An open position as its strategy manages it. Extremes count the entry itself and every closed bar since.
 
-    `seen_ms` is the open time of the first bar not looked at yet; `pending_qty` is ordered and not filled yet.
+    `seen_ms` is the open time of the first bar not looked at yet; `pending_qty` is ordered and not filled yet. `lowest` and
+    `highest` are those of the whole minutes held so far, noted on paper only.
     """
 
     position_id: int
@@ -32,6 +34,8 @@ class Holding:
     entries: int = 1
     exit_reason: ExitReason | None = None
     fills: list[Fill] = field(default_factory=list)
+    lowest: float = math.inf
+    highest: float = -math.inf
 
 
 def trade_of(symbol: str, holding: Holding, at_ms: int, reason: ExitReason, cost_rate: float) -> Trade:

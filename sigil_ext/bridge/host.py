@@ -62,6 +62,7 @@ class Host:
         self._sample_balance = save_daily_portfolio_balance
         self._exchange = str(routes[0]["exchange"])
 
+        self._closed = False
         self._mend = observed_replay(start_ms)
         self._mend.__enter__()
         research._reset_research_runtime_state()
@@ -168,8 +169,54 @@ class Host:
         """Give Jesse's process-wide state back."""
         research = importlib.import_module("jesse.research.backtest")
 
+        if self._closed:
+            return
+        self._closed = True
         research._reset_research_runtime_state()
         self._mend.__exit__(None, None, None)
+
+    def close_position(self, symbol: str) -> bool:
+        """Sell an open position at the last price, now, as a person asked; False if there is none.
+
+        Its own resting orders are cancelled by Jesse when the position is closed.
+        """
+        for route in self.routes:
+            if route.symbol == symbol and route.strategy.position is not None and route.strategy.position.is_open:
+                position = route.strategy.position
+                price = position.current_price
+                route.strategy.broker.reduce_position_at(position.qty, price, price)
+                self._orders.execute_simulated_market_orders()
+                return True
+        return False
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    @property
+    def jesse_store(self) -> Any:
+        """Return Jesse's process-wide store."""
+        return self._store
+
+    def own_state(self) -> dict[str, Any]:
+        """Return what the host itself remembers between minutes."""
+        return {name: getattr(self, name) for name in ("_candles", "_count", "_open_bar", "_next_sample_ms", "_pipelines")}
+
+    def take_state(self, state: Mapping[str, Any]) -> None:
+        """Remember what `own_state` of another host of the same routes gave."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    def trim(self, minutes: int, bars: int) -> None:
+        """Forget candles beyond the last `minutes` and, of larger timeframes, beyond the last `bars`.
+
+        For strategies that look back no further; done when twice as many have gathered, so it costs nothing a minute.
+        """
+        for key, rows in self._store.candles.storage.items():
+            kept = minutes if key.endswith("-1m") else bars
+            if len(rows) >= 2 * kept:
+                array, index = rows.snapshot()
+                fresh = np.zeros((2 * kept + 1, array.shape[1]))
+                fresh[:kept] = array[index + 1 - kept : index + 1]
+                rows.array, rows.index = fresh, kept - 1
 
     def _append(self, key: str, row: Row) -> int:
         """Keep the candle where Jesse's replay looks for it and return its index there."""

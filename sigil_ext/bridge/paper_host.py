@@ -1,33 +1,49 @@
 """A variant on the host with its memory in a database: what the paper session feeds minute by minute.
 
-After a restart it is fed the recorded minutes first, as a rebuild: positions, stops, trails, cash and bars come back by the
-same calls in the same order, and nothing is decided anew. An entry is made where, and only where, the database holds one;
-exits follow from the candles alone. Start at `PaperHost.minute`.
+After a restart it takes the last checkpoint, where there is one, and is fed the recorded minutes since, as a rebuild:
+positions, stops, trails, cash and bars come back by the same calls in the same order, and nothing is decided anew. An entry
+is made where, and only where, the database holds one; exits follow from the candles, or from a recorded closing by hand.
+Start at `PaperHost.minute`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sigil_ext.bridge import checkpoint
+from sigil_ext.bridge.holding import Holding
 from sigil_ext.bridge.host import Host
-from sigil_ext.bridge.records import RunRecord
+from sigil_ext.bridge.records import RunRecord, Trade
 from sigil_ext.bridge.routing import DEFAULT_EXCHANGE, data_routes_for, extra_timeframes, jesse_config, routes_for
 from sigil_ext.bridge.session import BarSignal, Session
 from sigil_ext.db.memory_store import MemoryStore
-from sigil_ext.rules.ports import Store
-from sigil_ext.rules.types import Entered, Entry, RefusalReason, Refused
+from sigil_ext.rules.indicators import HIGH, LOW
+from sigil_ext.rules.ports import BanPolicy, Store
+from sigil_ext.rules.types import Entered, Entry, Exit, ExitReason, Protection, RefusalReason, Refused, UniverseScan
 from sigil_ext.settings.overlays import Variant
+
+MINUTE_MS = 60_000
+# A variant looks back a day in minutes and 240 bars; what it keeps is twice that and does not grow with the weeks.
+KEPT_MINUTES = 2880
+KEPT_BARS = 480
 
 Row = Sequence[float]
 
 
+class Ended(NamedTuple):
+    """A position that was closed, and the trade it became."""
+
+    position_id: int
+    trade: Trade
+
+
 class RecordedStore(MemoryStore):
-    """A memory that enters what the database entered and nothing else, for the length of a rebuild."""
+    """A memory that enters what the database entered and nothing else, for the length of a rebuild. Writes nothing."""
 
     def __init__(self, variant: str, entries: Mapping[tuple[str, int], int], scans: Mapping[int, int]) -> None:
         """Args: entries: (symbol, ms of the entry) -> position id. scans: ms -> id of the scan made then."""
@@ -35,14 +51,17 @@ class RecordedStore(MemoryStore):
         self.entries, self.scans = entries, scans
 
     def enter(self, entry: Entry, *, stacking: bool = False) -> Entered | Refused:
-        place = (entry.symbol, int(entry.at.timestamp() * 1000))
-        if place not in self.entries:
+        number = self.entries.get((entry.symbol, int(entry.at.timestamp() * 1000)))
+        if number is None:
             return Refused(entry.symbol, entry.at, "paused", "not entered when it was live")
-        # Whatever barred it here did not then: a person lifted a protection, say.
-        self._protections.pop(entry.symbol, None)
-        outcome = super().enter(replace(entry, max_open_positions=len(self.open_positions()) + 1), stacking=True)
-        assert isinstance(outcome, Entered), outcome
-        return outcome
+        return Entered(number)
+
+    def move_stop(self, position_id: int, *, at: datetime, stop_price: float, high_water: float) -> None:
+        """Written when it was live."""
+
+    def close(self, exit: Exit, ban: BanPolicy, cooldown_until: datetime | None = None) -> Protection | None:
+        """Written when it was live."""
+        return None
 
 
 class RebuildingSession(Session):
@@ -63,43 +82,52 @@ class RebuildingSession(Session):
         if self.recorded is None:
             super()._scan()
         else:
-            self.universe_id = self.recorded.scans.get(self._now_ms)
+            self.universe_id = self.recorded.scans.get(self._now_ms, self.universe_id)
 
     def _ask_breaker(self, equity: float) -> None:
         if self.recorded is None:
             super()._ask_breaker(equity)
 
-    def live(self, store: Store) -> None:
+    def live(self, store: Store, last_scan: tuple[int, UniverseScan] | None) -> None:
         """End the rebuild: what is decided from here on is read from and written to `store`."""
-        assert self.recorded is not None
-        for symbol, holding in self.holdings.items():
-            holding.position_id = self.recorded.entries[symbol, holding.opened_at_ms]
         self.store, self.recorded = store, None
         self.record = RunRecord(trades=self.record.trades)
-        if (last := store.last_scan()) is not None:
-            self.universe_id, scanned = last
+        if last_scan is not None and self._now_ms >= self.start_ms:
+            self.universe_id, scanned = last_scan
             self.in_universe = scanned.accepted
 
 
 class PaperHost:
-    """One variant on Jesse's core in this process. Built at the state of `start_ms`; `rebuild` catches up, then live."""
+    """One variant on Jesse's core in this process. Built at the state of `start_ms`; rebuilt, then live."""
 
     def __init__(
         self, variant: Variant, symbols: Sequence[str], start_ms: int, warmup: Mapping[str, NDArray[np.float64]],
-        entries: Mapping[tuple[str, int], int], scans: Mapping[int, int],
+        entries: Mapping[tuple[str, int], int], scans: Mapping[int, int], *, trades_from_ms: int | None = None,
+        cash: float | None = None, packed: bytes | None = None,
     ) -> None:  # fmt: skip
+        """Set the host up.
+
+        Args:
+            symbols, start_ms, warmup: as `Host`. entries, scans: what the database holds since, see RecordedStore.
+            trades_from_ms: nothing is scanned or entered before. cash: of the wallet at the start, USD.
+            packed: a checkpoint; `refused` says why it was not taken.
+        """
         from sigil_ext.bridge.strategy import VariantStrategy
 
         settings = variant.settings
+        self.variant = variant
+        self.symbols = tuple(symbols)
         self.session: RebuildingSession | None = None
+        self.refused: str | None = None
+        self._recorded = RecordedStore(variant.name, entries, scans)
         self._store: Store | None = None
+        begins = start_ms if trades_from_ms is None else trades_from_ms
 
         def make_session(tuned: Any, market: Any, pool: list[str]) -> Session:
-            store = RecordedStore(variant.name, entries, scans)
-            self.session = RebuildingSession(tuned, store, market, pool, start_ms=start_ms)
-            self.session.recorded = store
+            self.session = RebuildingSession(tuned, self._recorded, market, pool, start_ms=begins)
+            self.session.recorded = self._recorded
             if self._store is not None:  # nothing was recorded: live from the first bar on
-                self.session.live(self._store)
+                self.session.live(self._store, None)
             return self.session
 
         strategy = type(
@@ -107,24 +135,113 @@ class PaperHost:
             (VariantStrategy,),
             {"variant": variant.name, "settings": settings, "make_session": staticmethod(make_session)},
         )
+        balance = settings.sizing.starting_balance if cash is None else cash
         self.host = Host(
-            jesse_config(settings.sizing.starting_balance, settings.costs.rate, "spot", DEFAULT_EXCHANGE),
+            jesse_config(balance, settings.costs.rate, "spot", DEFAULT_EXCHANGE),
             routes_for(strategy, symbols, settings.signal_timeframe, DEFAULT_EXCHANGE),
             data_routes_for(symbols, extra_timeframes(settings), DEFAULT_EXCHANGE),
             start_ms=start_ms,
             warmup=warmup,
         )
+        if packed is not None:
+            self._restore(packed)
 
-    def minute(self, open_ms: int, candles: Mapping[str, Row]) -> None:
-        """Process one closed minute."""
+    # --- minutes --------------------------------------------------------------------------------------------------
+
+    def minute(self, open_ms: int, candles: Mapping[str, Row]) -> list[Ended]:
+        """Process one closed minute; return the positions that ended in it."""
+        before = dict(self.session.holdings) if self.session else {}
         self.host.minute(open_ms, candles)
+        if self.session is None:
+            return []
+        ended = self._note_excursions(before, open_ms, candles)
+        self._forget()
+        return ended
+
+    def close(self, symbol: str, reason: ExitReason) -> Ended | None:
+        """Close the position on `symbol` at its last price; None where there is none."""
+        if self.session is None or (holding := self.session.holdings.get(symbol)) is None:
+            return None
+        holding.exit_reason = reason
+        if not self.host.close_position(symbol):
+            return None
+        return self._measure(self.session.record.trades[-1], holding)
+
+    def finish(self) -> list[Ended]:
+        """Close what is open at the last price, as a backtest does at its end."""
+        before = dict(self.session.holdings) if self.session else {}
+        known = len(self.session.record.trades) if self.session else 0
+        self.host.finish()
+        return [self._measure(t, before[t.symbol]) for t in (self.session.record.trades[known:] if self.session else ())]
 
     def live(self, store: Store) -> None:
         """End the rebuild, or begin live at once where there is nothing to rebuild."""
         self._store = store
         if self.session is not None:
-            self.session.live(store)
+            self.session.live(store, store.last_scan())
 
-    def finish(self) -> None:
-        """Close what is open at the last price, as a backtest does at its end."""
-        self.host.finish()
+    # --- what it is worth -----------------------------------------------------------------------------------------
+
+    def worth(self) -> tuple[float, float, int]:
+        """Return cash and the value of what is held in USD, and the number of open positions."""
+        cash = self.host.balance()
+        if self.session is None:
+            return cash, 0.0, 0
+        return cash, self.session.equity() - cash, len(self.session.holdings)
+
+    @property
+    def trades(self) -> list[Trade]:
+        """Return every trade since the session's record began."""
+        return self.session.record.trades if self.session else []
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    def save(self) -> bytes:
+        """Return a checkpoint of the state after the last minute."""
+        return checkpoint.save(self.host, {"sigil.store": self._store})
+
+    def _restore(self, packed: bytes) -> None:
+        try:
+            checkpoint.restore(self.host, packed, {"sigil.store": self._recorded})
+        except checkpoint.CheckpointRefused as refused:
+            self.refused = str(refused)
+            return
+        self.session = self.host.jesse_store.vars.get(f"sigil:{self.variant.name}")
+        if self.session is not None:
+            self.session.recorded = self._recorded
+
+    # --- own ------------------------------------------------------------------------------------------------------
+
+    def _note_excursions(self, before: Mapping[str, Holding], open_ms: int, candles: Mapping[str, Row]) -> list[Ended]:
+        """Follow the extremes of every position held through this minute, and measure those that ended in it."""
+        assert self.session is not None
+        ended: list[Ended] = []
+        now = self.session.holdings
+        for symbol, holding in before.items():
+            row = candles.get(symbol)
+            closed = now.get(symbol) is not holding
+            left_at_close = holding.exit_reason is not None
+            if row is not None and (not closed or left_at_close) and open_ms >= holding.opened_at_ms:
+                holding.lowest = min(holding.lowest, float(row[LOW]))
+                holding.highest = max(holding.highest, float(row[HIGH]))
+            if closed:
+                trade = next(t for t in reversed(self.session.record.trades) if t.symbol == symbol)
+                ended.append(self._measure(trade, holding))
+        return ended
+
+    def _measure(self, trade: Trade, holding: Holding) -> Ended:
+        r = trade.entry_price * holding.stop_pct / 100
+        trade.mae_r = max(0.0, (trade.entry_price - min(holding.lowest, trade.exit_price)) / r)
+        trade.mfe_r = max(0.0, (max(holding.highest, trade.exit_price) - trade.entry_price) / r)
+        return Ended(holding.position_id, trade)
+
+    def _forget(self) -> None:
+        """Keep memory flat over weeks: what a report of a run would want is in the database."""
+        assert self.session is not None
+        for symbol in self.symbols:
+            self.session.market.first_ms(symbol)
+        self.host.trim(KEPT_MINUTES, KEPT_BARS)
+        record = self.session.record
+        record.refused_signals.clear()
+        record.scan_log.clear()
+        record.universe_sizes.clear()

@@ -39,6 +39,7 @@ class JesseMarket:
         self._exchange = exchange
         self._candles = jesse_store.candles
         self._wallet = jesse_store.exchanges.get_exchange(exchange)
+        self._first: dict[str, float] = {}
 
     def minutes(self, symbol: str) -> NDArray[np.float64]:
         """Return every 1m candle seen so far, oldest first."""
@@ -61,6 +62,15 @@ class JesseMarket:
             index -= 1
         bars: NDArray[np.float64] = array[: index + 1]
         return bars
+
+    def first_ms(self, symbol: str) -> float:
+        """Return the open time of the first candle ever seen, also when it has been forgotten since; NaN before it."""
+        if symbol not in self._first:
+            minutes = self.minutes(symbol)
+            if not len(minutes):
+                return float("nan")
+            self._first[symbol] = float(minutes[0, 0])
+        return self._first[symbol]
 
     def free_cash(self) -> float:
         """Return the quote currency that no order has taken yet."""

@@ -54,17 +54,26 @@ class Database:
         return _connect(self.address)
 
     @contextlib.contextmanager
-    def one_transaction(self) -> Iterator[cursor]:
+    def one_transaction(self, link: connection | None = None) -> Iterator[cursor]:
         """Run the block in one transaction that every `transaction()` within it, on this thread, becomes a part of.
 
         An error inside an inner block undoes that block (a savepoint); an error that leaves this one undoes everything.
+
+        Args:
+            link: run it on this connection and no other, say because it holds a lock; the caller goes on owning it.
         """
-        with self.transaction() as cur:
+        outer = self.transaction() if link is None else self._transaction_on(link)
+        with outer as cur:
             self._held.cursor = cur
             try:
                 yield cur
             finally:
                 self._held.cursor = None
+
+    @contextlib.contextmanager
+    def _transaction_on(self, link: connection) -> Iterator[cursor]:
+        with self._explained(link), link, link.cursor() as cur:
+            yield cur
 
     @contextlib.contextmanager
     def _savepoint(self, cur: cursor) -> Iterator[cursor]:
@@ -86,13 +95,21 @@ class Database:
                 unknown; what is written here must therefore be safe to write again.
         """
         if (held := getattr(self._held, "cursor", None)) is not None:
-            with self._savepoint(held) as cur:
+            with self._explained(held.connection), self._savepoint(held) as cur:
                 yield cur
             return
         link = self._take()
         try:
-            with link, link.cursor() as cur:
+            with self._transaction_on(link) as cur:
                 yield cur
+        finally:
+            self._give_back(link)
+
+    @contextlib.contextmanager
+    def _explained(self, link: connection) -> Iterator[None]:
+        """Turn what the driver says of a lost or closed server into DatabaseUnavailable."""
+        try:
+            yield
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
             if link.closed or error.pgcode is None or _is_outage(error.pgcode):
                 _close(link)
@@ -103,8 +120,6 @@ class Database:
             raise DatabaseUnavailable(
                 f"the {self.address.place} cannot be used: {_one_line(error)[:200]}; {way_out}"
             ) from error
-        finally:
-            self._give_back(link)
 
     def close(self) -> None:
         """Close the idle connections; the object can be used again."""

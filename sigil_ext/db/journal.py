@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import psycopg2
 from numpy.typing import NDArray
+from psycopg2.extras import execute_values
 
 from sigil_ext.db.connection import Database
 from sigil_ext.errors import LockHeld
+from sigil_ext.rules.types import ExitReason
 
 Row = Sequence[float]
 SESSION_LOCK = 0x5349_4749_4C01  # not the key of a variant's entries: those are taken within the session
@@ -32,6 +34,22 @@ class RecordedSession:
     symbols: tuple[str, ...]
     start_ms: int
     warmup: Mapping[str, NDArray[np.float64]]
+    feed: str = "replay"
+    trades_from_ms: int | None = None
+    cash: float | None = None
+    adopted: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asked a session to do: `close` one symbol (as Jesse writes it) or `flatten`."""
+
+    id: int
+    act: str
+    symbol: str | None
+    exit_reason: ExitReason
+    actor: str
+    reason: str
 
 
 class Journal:
@@ -41,14 +59,13 @@ class Journal:
         self.database = database
 
     def lock(self) -> psycopg2.extensions.connection:
-        """Return a connection that holds the variant's session lock until it is closed.
+        """Return a connection that holds the variant's session lock until it is closed. A lost one has lost the lock.
 
         Raises:
             LockHeld: another session of the variant runs.
         """
         link = self.database.connect()
-        link.autocommit = True
-        with link.cursor() as cur:
+        with self.database.one_transaction(link) as cur:  # a session's lock outlives the transaction
             cur.execute("SELECT pg_try_advisory_lock(%s)", (SESSION_LOCK,))
             row = cur.fetchone()
         if not row or not row[0]:
@@ -59,58 +76,195 @@ class Journal:
     def running(self) -> RecordedSession | None:
         """Return the session that has not ended, or None."""
         with self.database.transaction() as cur:
-            cur.execute("SELECT id, settings, symbols, start_ms, warmup FROM paper_sessions WHERE ended_at IS NULL")
+            cur.execute(f"SELECT {_SESSION}, warmup FROM paper_sessions WHERE ended_at IS NULL")
             row = cur.fetchone()
-        if row is None:
-            return None
-        with np.load(io.BytesIO(zlib.decompress(bytes(row[4]))), allow_pickle=False) as packed:
-            warmup = {name: packed[name] for name in packed.files}
-        return RecordedSession(row[0], row[1], tuple(row[2]), row[3], warmup)
+        return _read_session(row) if row else None
+
+    def session(self, number: int) -> RecordedSession | None:
+        """Return a session, ended or not, or None."""
+        with self.database.transaction() as cur:
+            cur.execute(f"SELECT {_SESSION}, warmup FROM paper_sessions WHERE id = %s", (number,))
+            row = cur.fetchone()
+        return _read_session(row) if row else None
+
+    def last(self) -> int | None:
+        """Return the number of the newest session, ended or not; None where there never was one."""
+        with self.database.transaction() as cur:
+            cur.execute("SELECT max(id) FROM paper_sessions")
+            row = cur.fetchone()
+        return row[0] if row else None
 
     def begin(
         self, settings: Mapping[str, Any], symbols: Sequence[str], start_ms: int,
-        warmup: Mapping[str, NDArray[np.float64]],
+        warmup: Mapping[str, NDArray[np.float64]], *, feed: str = "replay", trades_from_ms: int | None = None,
+        cash: float | None = None, adopted: Sequence[Mapping[str, Any]] = (),
     ) -> RecordedSession:  # fmt: skip
         """Record a new session and return it."""
         packed = io.BytesIO()
         np.savez(packed, **{symbol: rows for symbol, rows in warmup.items()})
         with self.database.transaction() as cur:
             cur.execute(
-                "INSERT INTO paper_sessions (settings, symbols, start_ms, warmup) VALUES (%s, %s, %s, %s) RETURNING id",
-                (json.dumps(dict(settings)), list(symbols), start_ms, zlib.compress(packed.getvalue(), 1)),
-            )
+                "INSERT INTO paper_sessions (settings, symbols, start_ms, warmup, feed, trades_from_ms, cash_usd, adopted)"
+                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+                (
+                    json.dumps(dict(settings)), list(symbols), start_ms, zlib.compress(packed.getvalue(), 1), feed,
+                    trades_from_ms, cash, json.dumps([dict(a) for a in adopted]),
+                ),
+            )  # fmt: skip
             number = int(cur.fetchone()[0])  # type: ignore[index]
-        return RecordedSession(number, settings, tuple(symbols), start_ms, warmup)
+        return RecordedSession(
+            number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted)
+        )
 
     def end(self, session: RecordedSession) -> None:
         """Close the record: the next start begins a new session."""
         with self.database.transaction() as cur:
             cur.execute("UPDATE paper_sessions SET ended_at = now() WHERE id = %s", (session.id,))
 
-    def write(self, session: RecordedSession, open_ms: int, candles: Mapping[str, Row]) -> None:
+    def write(
+        self, session: RecordedSession, open_ms: int, candles: Mapping[str, Row], *, downtime: bool = False
+    ) -> None:
         """Record a processed minute, in the transaction that the caller holds."""
         number = {symbol: i for i, symbol in enumerate(session.symbols)}
         rows = np.array([[number[s], *row[1:]] for s, row in sorted(candles.items())], dtype=np.float64)
         with self.database.transaction() as cur:
             cur.execute(
-                "INSERT INTO paper_minutes (session_id, open_ms, candles) VALUES (%s, %s, %s)",
-                (session.id, open_ms, psycopg2.Binary(rows.tobytes())),
+                "INSERT INTO paper_minutes (session_id, open_ms, candles, downtime) VALUES (%s, %s, %s, %s)",
+                (session.id, open_ms, psycopg2.Binary(rows.tobytes()), downtime),
             )
 
-    def minutes(self, session: RecordedSession) -> Iterator[tuple[int, dict[str, Row]]]:
-        """Yield (open time, candles by symbol) of every recorded minute, oldest first."""
+    def has(self, session: RecordedSession, open_ms: int) -> bool:
+        """Return whether the minute was recorded: a commit whose answer was lost may have been one."""
+        with self.database.transaction() as cur:
+            cur.execute("SELECT 1 FROM paper_minutes WHERE session_id = %s AND open_ms = %s", (session.id, open_ms))
+            return cur.fetchone() is not None
+
+    def last_minute(self, session: RecordedSession) -> int | None:
+        """Return the open time of the last recorded minute, or None."""
+        with self.database.transaction() as cur:
+            cur.execute("SELECT max(open_ms) FROM paper_minutes WHERE session_id = %s", (session.id,))
+            row = cur.fetchone()
+        return row[0] if row else None
+
+    def minutes(
+        self, session: RecordedSession, after_ms: int | None = None
+    ) -> Iterator[tuple[int, dict[str, Row]]]:
+        """Yield (open time, candles by symbol) of every recorded minute after `after_ms`, oldest first."""
         link = self.database.connect()
         try:
             with link.cursor(name="minutes") as cur:
                 cur.itersize = 5000
                 cur.execute(
-                    "SELECT open_ms, candles FROM paper_minutes WHERE session_id = %s ORDER BY open_ms", (session.id,)
+                    "SELECT open_ms, candles FROM paper_minutes WHERE session_id = %s AND open_ms > %s ORDER BY open_ms",
+                    (session.id, -1 if after_ms is None else after_ms),
                 )
                 for open_ms, packed in cur:
                     rows = np.frombuffer(bytes(packed), dtype=np.float64).reshape(-1, 6)
                     yield open_ms, {session.symbols[int(r[0])]: (float(open_ms), *r[1:]) for r in rows}
         finally:
             link.close()
+
+    # --- checkpoints ----------------------------------------------------------------------------------------------
+
+    def save_checkpoint(self, session: RecordedSession, open_ms: int, state: bytes) -> None:
+        """Keep the state after minute `open_ms`; all but the newest two are dropped."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "INSERT INTO paper_checkpoints (session_id, open_ms, state) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING",
+                (session.id, open_ms, psycopg2.Binary(state)),
+            )
+            cur.execute(
+                "DELETE FROM paper_checkpoints WHERE session_id <> %(id)s OR open_ms NOT IN (SELECT open_ms FROM"
+                " paper_checkpoints WHERE session_id = %(id)s ORDER BY open_ms DESC LIMIT 2)",
+                {"id": session.id},
+            )
+
+    def checkpoint(self, session: RecordedSession) -> tuple[int, bytes] | None:
+        """Return (open time of its minute, state) of the newest checkpoint, or None."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "SELECT open_ms, state FROM paper_checkpoints WHERE session_id = %s ORDER BY open_ms DESC LIMIT 1",
+                (session.id,),
+            )
+            row = cur.fetchone()
+        return (row[0], bytes(row[1])) if row else None
+
+    # --- requests of people ---------------------------------------------------------------------------------------
+
+    def ask(self, act: str, symbol: str | None, exit_reason: ExitReason, *, actor: str, reason: str) -> int:
+        """Ask the session to close a symbol or to flatten; return the number of the request."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "INSERT INTO session_requests (actor, act, symbol, exit_reason, reason) VALUES (%s, %s, %s, %s, %s)"
+                " RETURNING id",
+                (actor, act, symbol, exit_reason, reason),
+            )
+            return int(cur.fetchone()[0])  # type: ignore[index]
+
+    def requests(self) -> list[Request]:
+        """Return what was asked for and not done yet, oldest first."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "SELECT id, act, symbol, exit_reason, actor, reason FROM session_requests WHERE done_at IS NULL ORDER BY id"
+            )
+            return [Request(*row) for row in cur.fetchall()]
+
+    def outcome(self, number: int) -> str | None:
+        """Return what came of a request, None while it waits."""
+        with self.database.transaction() as cur:
+            cur.execute("SELECT outcome FROM session_requests WHERE id = %s", (number,))
+            row = cur.fetchone()
+        return row[0] if row else None
+
+    def done(self, request: Request, outcome: str) -> None:
+        """Note what came of a request; it is not asked again."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "UPDATE session_requests SET done_at = clock_timestamp(), outcome = %s WHERE id = %s", (outcome, request.id)
+            )
+
+    def write_closing(self, session: RecordedSession, open_ms: int, symbol: str, exit_reason: ExitReason) -> None:
+        """Record that a position was closed by hand after a minute, so that a rebuild closes it there too."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "INSERT INTO paper_closings (session_id, open_ms, symbol, exit_reason) VALUES (%s, %s, %s, %s)"
+                " ON CONFLICT DO NOTHING",
+                (session.id, open_ms, symbol, exit_reason),
+            )
+
+    def closings(self, session: RecordedSession) -> dict[int, list[tuple[str, ExitReason]]]:
+        """Return open time of a minute -> [(symbol, exit reason)] of what was closed by hand after it."""
+        found: dict[int, list[tuple[str, ExitReason]]] = {}
+        with self.database.transaction() as cur:
+            cur.execute(
+                "SELECT open_ms, symbol, exit_reason FROM paper_closings WHERE session_id = %s ORDER BY open_ms, symbol",
+                (session.id,),
+            )
+            for open_ms, symbol, reason in cur.fetchall():
+                found.setdefault(open_ms, []).append((symbol, reason))
+        return found
+
+    # --- what happened around it ----------------------------------------------------------------------------------
+
+    def write_feed_events(self, session: RecordedSession, events: Sequence[tuple[int, str, str | None, str]]) -> None:
+        """Record (ms, kind, symbol, detail) of what the feed met."""
+        with self.database.transaction() as cur:
+            execute_values(
+                cur, "INSERT INTO feed_events (session_id, at, kind, symbol, detail) VALUES %s",
+                [(session.id, at, kind, symbol, detail) for at, kind, symbol, detail in events],
+                template="(%s, to_timestamp(%s / 1000.0), %s, %s, %s)",
+            )  # fmt: skip
+
+    def write_equity(self, at_ms: int, cash: float, positions: float, count: int) -> None:
+        """Record what the wallet is worth at the end of a minute, USD."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "INSERT INTO equity_snapshots (at, cash_usd, positions_usd, equity_usd, open_positions)"
+                " VALUES (to_timestamp(%s / 1000.0), %s, %s, %s, %s) ON CONFLICT (at) DO UPDATE SET"
+                " cash_usd = EXCLUDED.cash_usd, positions_usd = EXCLUDED.positions_usd,"
+                " equity_usd = EXCLUDED.equity_usd, open_positions = EXCLUDED.open_positions",
+                (at_ms, cash, positions, cash + positions, count),
+            )
 
     def entries(self, session: RecordedSession) -> dict[tuple[str, int], int]:
         """Return (symbol as stored, ms of the entry) -> position id of every position since the session began."""
@@ -131,3 +285,15 @@ class Journal:
                 (session.start_ms,),
             )
             return dict(cur.fetchall())
+
+
+_SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted"
+
+
+def _read_session(row: Sequence[Any]) -> RecordedSession:
+    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, packed = row
+    with np.load(io.BytesIO(zlib.decompress(bytes(packed))), allow_pickle=False) as arrays:
+        warmup = {name: arrays[name] for name in arrays.files}
+    return RecordedSession(
+        number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted)
+    )

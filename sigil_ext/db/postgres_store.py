@@ -124,6 +124,9 @@ class PostgresStore:
         refused = refusal(entry, _breaker(cur), current, occupied=occupied, open_positions=len(held))
         if refused:
             return refused
+        return Entered(self._insert_entry(cur, entry, current))
+
+    def _insert_entry(self, cur: cursor, entry: Entry, current: Protection | None) -> int:
         cur.execute(
             _POSITIONS["insert"],
             {
@@ -147,7 +150,7 @@ class PostgresStore:
             self._keep(cur, "protect", after, "cooldown", entry.at, SYSTEM, "position opened")
         if entry.signal is not None:
             _insert_signal(cur, entry.signal, acted=True, reject_reason=None)
-        return Entered(position_id)
+        return position_id
 
     def increase(self, position_id: int, *, at: datetime, price: float, qty: float, stop_price: float) -> None:
         with self.database.transaction() as cur:
@@ -207,6 +210,17 @@ class PostgresStore:
         if not _one(cur)[0]:
             raise unknown_position(exit.position_id, self.variant)
         return False
+
+    def note_excursions(self, position_id: int, mae_r: float, mfe_r: float) -> None:
+        """Note how far a closed position went against its entry and in its favour, in R."""
+        with self.database.transaction() as cur:
+            values = {"id": position_id, "variant": self.variant, "mae_r": mae_r, "mfe_r": mfe_r}
+            cur.execute(_POSITIONS["note_excursions"], values)
+
+    def note_downtime(self, position_id: int) -> None:
+        """Mark a position that was entered or left on candles fetched after an outage."""
+        with self.database.transaction() as cur:
+            cur.execute(_POSITIONS["note_downtime"], {"id": position_id, "variant": self.variant})
 
     # --- protections ----------------------------------------------------------------------------------------------
 
@@ -350,6 +364,12 @@ class PostgresStore:
         values = {"symbol": row_symbol(symbol), "reason": reason, "at": at, "signals": int(signal)}
         with self.database.transaction() as cur:
             cur.execute(_RECORD["count_refusal"], values)
+
+    def count_refusals(self, counts: Sequence[RefusalCount]) -> None:
+        """Add many counts at once; one a symbol and reason."""
+        rows = [(row_symbol(c.symbol), c.reason, c.bars, c.signals, c.first_at, c.last_at) for c in counts]
+        with self.database.transaction() as cur:
+            execute_values(cur, _RECORD["count_refusals"], rows, page_size=1000)
 
     def refusals(self) -> list[RefusalCount]:
         with self.database.transaction() as cur:

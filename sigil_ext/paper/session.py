@@ -1,27 +1,414 @@
-"""A paper session: closed minutes in, one transaction a minute, recovery by what was recorded.
+"""A paper session: closed minutes in, one transaction a minute, recovery from what was recorded.
 
-The minute's candles, every fill, stop, refusal, scan and protection are committed together or not at all: a process that
-is killed at any instant has either processed a minute or not begun it. Start at `run_session`.
+The minute's candles, every fill, stop, refusal, scan and protection, the heartbeat and the alerts are committed together or
+not at all: a process that is killed at any instant has either processed a minute or not begun it. Start at
+`PaperSession.process`; `loop.py` feeds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
+from psycopg2.extensions import connection
 
-from sigil_ext.bridge.paper_host import PaperHost
+from sigil_ext.bridge.paper_host import Ended, PaperHost
 from sigil_ext.bridge.records import Trade
-from sigil_ext.db.journal import Journal, RecordedSession
-from sigil_ext.db.postgres_store import PostgresStore
-from sigil_ext.errors import UsageError
+from sigil_ext.db.connection import Database
+from sigil_ext.db.heartbeat import Heartbeat
+from sigil_ext.db.journal import Journal, RecordedSession, Request
+from sigil_ext.db.minute_store import MinuteStore, Operation
+from sigil_ext.db.outbox import Outbox
+from sigil_ext.errors import DatabaseUnavailable, UsageError
+from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
+from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
+from sigil_ext.rules import messages
 from sigil_ext.rules.symbols import to_jesse
+from sigil_ext.rules.types import Protection
 from sigil_ext.settings.overlays import Variant, flatten
 
-Row = Sequence[float]
-Minutes = Iterable[tuple[int, Mapping[str, Row]]]
+HOUR_MS = 3_600_000
+CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
+KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
+
+log = structlog.get_logger("sigil.paper")
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a new session starts from; a recorded one keeps its own."""
+
+    symbols: Sequence[str]
+    start_ms: int
+    warmup: Mapping[str, NDArray[np.float64]]
+    trades_from_ms: int | None = None
+    cash: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conduct:
+    """How a session behaves.
+
+    `patient`: a lost database stops time until it is back (recordings); otherwise exits are tracked meanwhile (live).
+    `alerts`: write to the outbox. `durable`: wait for the disk at each commit.
+    """
+
+    feed: str = "replay"
+    patient: bool = True
+    alerts: bool = False
+    durable: bool = False
+
+
+@dataclass(slots=True)
+class MinuteRecord:
+    """Everything that one minute has to leave in the database; kept and written later when that cannot be done now."""
+
+    minute: ClosedMinute
+    operations: list[Operation] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
+    closings: list[tuple[Request, Ended]] = field(default_factory=list)
+    done: list[tuple[Request, str]] = field(default_factory=list)
+    events: list[FeedEvent] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    worth: tuple[float, float, int] | None = None
+    decided: bool = False
+
+
+class PaperSession:
+    """One variant's session in this process. Holds the variant's lock from `open` to `close`. One thread at a time."""
+
+    def __init__(self, variant: Variant, database: Database, conduct: Conduct) -> None:
+        self.variant = variant
+        self.database = database
+        self.conduct = conduct
+        self.journal = Journal(database)
+        self.heartbeat = Heartbeat(database)
+        self.outbox = Outbox(database)
+        self.processed = self.rebuilt = 0
+        self.last_ms: int | None = None
+        self.lost_since: datetime | None = None
+        self._feed_lost_since: datetime | None = None
+        self._kept: list[MinuteRecord] = []
+        self._link: connection | None = None
+        self._checkpoint_ms: int | None = None
+        self.host: PaperHost
+        self._hosted = False
+        self._bar_ms = variant.settings.signal_minutes * MINUTE_MS
+
+    # --- begin and end --------------------------------------------------------------------------------------------
+
+    def open(self, beginning: Beginning | None) -> None:
+        """Take the variant's lock and come to the state after the last recorded minute, or begin anew.
+
+        Raises:
+            LockHeld: a session of the variant runs already. UsageError: the recorded session had other settings or
+            another feed, or there is none and no `beginning`.
+        """
+        self._link = self.journal.lock()
+        try:
+            recorded = self.journal.running()
+            if recorded is None:
+                if beginning is None:
+                    raise UsageError(f"variant '{self.variant.name}' has no paper session to go on with")
+                recorded = self.journal.begin(
+                    flatten(self.variant.settings), sorted(beginning.symbols), beginning.start_ms, beginning.warmup,
+                    feed=self.conduct.feed, trades_from_ms=beginning.trades_from_ms, cash=beginning.cash,
+                )  # fmt: skip
+            _same_settings(self.variant, recorded)
+            self.recorded: RecordedSession = recorded
+            self._recover()
+            with self.database.one_transaction(self._link):
+                self.heartbeat.state("running", session_id=recorded.id, feed=self.conduct.feed)
+                if self.conduct.alerts:
+                    cash, held, count = self.host.worth()
+                    self._put(Alert("start", _now(), messages.start(
+                        feed=self.conduct.feed, symbols=len(recorded.symbols), equity_usd=cash + held,
+                        open_positions=count, resumed=self.last_ms is not None,
+                    )))  # fmt: skip
+        except BaseException:
+            self.close()
+            raise
+
+    def reopen(self) -> None:
+        """Begin again from the record, after the database was lost and time stood still."""
+        self.close()
+        self.open(None)
+
+    def stopped(self, why: str) -> None:
+        """Note that the session stops and may go on later."""
+        with self.database.one_transaction(self._link):
+            self.heartbeat.state("stopped", session_id=self.recorded.id, feed=self.conduct.feed)
+            if self.conduct.alerts:
+                cash, held, count = self.host.worth()
+                message = messages.stop(why=why, minutes=self.processed, equity_usd=cash + held, open_positions=count)
+                self._put(Alert("stop", _now(), message))
+
+    def finish(self) -> None:
+        """Close what is open at the last price, as a backtest does at its end, and end the record."""
+        self.store.begin()
+        with self.database.one_transaction(self._link):
+            for position, trade in self.host.finish():
+                self.store.note_excursions(position, trade.mae_r or 0.0, trade.mfe_r or 0.0)
+            self.store.drain()
+            if self.store.lost:
+                raise DatabaseUnavailable("the database was lost while the session ended; start it again to end it")
+            if self.last_ms is not None:
+                self.journal.write_equity(self.last_ms + MINUTE_MS, *self.host.worth())
+            self.journal.end(self.recorded)
+            self.heartbeat.state("ended", session_id=self.recorded.id, feed=self.conduct.feed)
+
+    def close(self) -> None:
+        """Give the lock back."""
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+
+    # --- a minute -------------------------------------------------------------------------------------------------
+
+    def process(self, minute: ClosedMinute, events: Sequence[FeedEvent] = ()) -> None:
+        """Process one closed minute and commit it.
+
+        Raises:
+            DatabaseUnavailable: a patient session lost its database; call `reopen` when it is back.
+            LockHeld: another session took over while the database was away.
+        """
+        record = MinuteRecord(minute, events=list(events))
+        if self.lost_since is not None:
+            self.try_return()
+        if self.lost_since is None:
+            try:
+                with self.database.one_transaction(self._link):
+                    if not self.conduct.durable:
+                        # Nothing is lost by it: a minute that did not reach the disk is fed again.
+                        self._execute("SET LOCAL synchronous_commit TO OFF")
+                    self._decide(record)
+                    self._commit(record)
+            except DatabaseUnavailable as error:
+                if self.conduct.patient:
+                    raise
+                self._lose(error)
+        if self.lost_since is not None:
+            if not record.decided:
+                self._decide(record)
+            self.store.undone(record.operations)
+            self._kept.append(record)
+        self.last_ms = minute.open_ms
+        self.processed += 1
+        self._save_checkpoint(minute.open_ms)
+
+    def try_return(self) -> bool:
+        """Write what was kept while the database was lost, if it is back; return whether it is.
+
+        Raises:
+            LockHeld: another session of the variant took over meanwhile.
+        """
+        if self.lost_since is None:
+            return True
+        try:
+            self.close()
+            self._link = self.journal.lock()
+            self.store.lost = False
+            while self._kept:
+                record = self._kept[0]
+                if not self.journal.has(self.recorded, record.minute.open_ms):
+                    with self.database.one_transaction(self._link):
+                        self._commit(record)
+                        self._renumber()
+                self._kept.pop(0)
+            since, self.lost_since = self.lost_since, None
+            log.warning("database back", variant=self.variant.name, lost_since=since.isoformat())
+            if self.conduct.alerts:
+                with self.database.one_transaction(self._link):
+                    message = messages.database_back(since=since, until=_now())
+                    self._put(Alert("database_back", _now(), message, key=f"database_back:{since.isoformat()}"))
+            return True
+        except DatabaseUnavailable:
+            self.store.lost = True
+            return False
+
+    def _decide(self, record: MinuteRecord) -> None:
+        """Let the market happen, and do what people asked for. A database that is lost meanwhile is noted, not raised."""
+        minute = record.minute
+        self.store.begin()
+        touched = {s: self.store.protection(s) for s in self._held()} if self.conduct.alerts else {}
+        at = datetime.fromtimestamp((minute.open_ms + MINUTE_MS) / 1000, UTC)
+        entered = set(self._held())
+        record.operations = self.store.operations
+        if minute.candles:
+            record.ended = self.host.minute(minute.open_ms, minute.candles)
+        for request in self._requests():
+            self._obey(request, record)
+        for position, trade in record.ended:
+            self.store.note_excursions(position, trade.mae_r or 0.0, trade.mfe_r or 0.0)
+        if minute.downtime:
+            self._mark_downtime(record, entered)
+        record.worth = self.host.worth()
+        if self.conduct.alerts:
+            after: dict[str, Protection | None] = {s: self.store.protection(s) for s in touched}
+            ident = self.recorded.id
+            record.alerts += alerts_of(record.operations, record.ended, at, downtime=minute.downtime, session=ident)
+            record.alerts += protection_alerts(record.ended, touched, after, at)
+            record.alerts += feed_alerts(record.events, self.conduct.feed, self._feed_lost_since)
+        self._follow_feed(record.events)
+        record.decided = True
+
+    def _requests(self) -> list[Request]:
+        if self.store.lost:
+            return []
+        try:
+            return self.journal.requests()
+        except DatabaseUnavailable:
+            self.store.lost = True
+            return []
+
+    def _commit(self, record: MinuteRecord) -> None:
+        """Write the minute, within the caller's transaction."""
+        if self.store.lost:
+            raise DatabaseUnavailable(f"lost the {self.database.address.place} within a minute")
+        self.store.drain(record.operations)
+        minute = record.minute
+        for request, ended in record.closings:
+            # A minute without candles is not recorded; the closing belongs to the last one that was.
+            place = minute.open_ms if minute.candles else self._last_recorded()
+            self.journal.write_closing(self.recorded, place, ended.trade.symbol, request.exit_reason)
+        for request, outcome in record.done:
+            self.journal.done(request, outcome)
+        kept = [(e.at_ms, e.kind, e.symbol, e.detail) for e in record.events if e.kind in KEPT_EVENTS]
+        if kept:
+            self.journal.write_feed_events(self.recorded, kept)
+        for alert in record.alerts:
+            self._put(alert)
+        if not minute.candles:
+            return
+        self.journal.write(self.recorded, minute.open_ms, minute.candles, downtime=minute.downtime)
+        end_ms = minute.open_ms + MINUTE_MS
+        if record.worth is not None and (end_ms % self._bar_ms == 0 or record.ended):
+            self.journal.write_equity(end_ms, *record.worth)
+        if self.conduct.feed == "replay" and end_ms % self._bar_ms == 0:  # live, the scan job beats
+            self.heartbeat.scan_started()
+            self.heartbeat.scan_ended()
+        if self.conduct.alerts and end_ms % HOUR_MS == 0:
+            self._put_refused(end_ms)
+        self.heartbeat.progress(minute.open_ms, session_id=self.recorded.id, feed=self.conduct.feed)
+
+    def _obey(self, request: Request, record: MinuteRecord) -> None:
+        wanted = self._held() if request.symbol is None else [to_jesse(request.symbol)]
+        closed = []
+        for symbol in sorted(wanted):
+            ended = self.host.close(symbol, request.exit_reason)
+            if ended is not None:
+                record.ended.append(ended)
+                record.closings.append((request, ended))
+                closed.append(f"{symbol} at {ended.trade.exit_price:.10g}")
+        outcome = f"closed {', '.join(closed)}" if closed else "nothing was open"
+        record.done.append((request, outcome))
+        log.info("request", variant=self.variant.name, act=request.act, by=request.actor, outcome=outcome)
+
+    def _mark_downtime(self, record: MinuteRecord, held_before: set[str]) -> None:
+        assert self.host.session is not None
+        for position, _ in record.ended:
+            self.store.note_downtime(position)
+        for symbol, holding in self.host.session.holdings.items():
+            if symbol not in held_before:
+                self.store.note_downtime(holding.position_id)
+
+    # --- recovery -------------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        recorded = self.recorded
+        entries = {(to_jesse(s), at): number for (s, at), number in self.journal.entries(recorded).items()}
+        closings = self.journal.closings(recorded)
+        found = self.journal.checkpoint(recorded)
+
+        def host(packed: bytes | None) -> PaperHost:
+            return PaperHost(
+                self.variant, recorded.symbols, recorded.start_ms, recorded.warmup, entries,
+                self.journal.scans(recorded), trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, packed=packed,
+            )  # fmt: skip
+
+        if self._hosted:
+            self.host.host.close()  # Jesse's state is process-wide: the old host ends where the new one begins
+        self.host = host(found[1] if found else None)
+        self._hosted = True
+        if found and self.host.refused:
+            log.warning("checkpoint not used", variant=self.variant.name, why=self.host.refused)
+            found = None
+        self.last_ms = self._checkpoint_ms = found[0] if found else None
+        self.rebuilt = 0
+        for open_ms, candles in self.journal.minutes(recorded, self.last_ms):
+            self.host.minute(open_ms, candles)
+            for symbol, reason in closings.get(open_ms, ()):
+                self.host.close(symbol, reason)
+            self.last_ms, self.rebuilt = open_ms, self.rebuilt + 1
+        self.store = MinuteStore(self.database)
+        self.host.live(self.store)
+        self._kept, self.lost_since = [], None
+
+    def _save_checkpoint(self, open_ms: int) -> None:
+        """Save the state now and then, after the minute's commit: a restart without it would only take longer."""
+        if self._checkpoint_ms is None:
+            self._checkpoint_ms = self.recorded.start_ms
+        if open_ms - self._checkpoint_ms < CHECKPOINT_EVERY * MINUTE_MS or self.lost_since is not None:
+            return
+        try:
+            with self.database.one_transaction(self._link):
+                self.journal.save_checkpoint(self.recorded, open_ms, self.host.save())
+        except DatabaseUnavailable as error:
+            if self.conduct.patient:
+                raise
+            self._lose(error)
+        self._checkpoint_ms = open_ms
+
+    # --- own ------------------------------------------------------------------------------------------------------
+
+    def _lose(self, error: DatabaseUnavailable) -> None:
+        if self.lost_since is None:
+            self.lost_since = _now()
+            log.error("database lost", variant=self.variant.name, detail=str(error))
+        self.store.lost = True
+
+    def _renumber(self) -> None:
+        for holding in self.host.session.holdings.values() if self.host.session else ():
+            holding.position_id = self.store.position_id(holding.position_id)
+
+    def _held(self) -> list[str]:
+        return list(self.host.session.holdings) if self.host.session else []
+
+    def _last_recorded(self) -> int:
+        last = self.journal.last_minute(self.recorded)
+        return self.recorded.start_ms - MINUTE_MS if last is None else last
+
+    def _follow_feed(self, events: Sequence[FeedEvent]) -> None:
+        for event in events:
+            log.info("feed", variant=self.variant.name, kind=event.kind, symbol=event.symbol, detail=event.detail)
+            if event.kind == "lost":
+                self._feed_lost_since = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+            elif event.kind == "back":
+                self._feed_lost_since = None
+
+    def _put(self, alert: Alert) -> None:
+        self.outbox.put(
+            alert.event, at=alert.at, title=alert.message.title, body=alert.message.body, reason=alert.reason, key=alert.key
+        )
+
+    def _put_refused(self, end_ms: int) -> None:
+        """Put one summary of the entry signals that were refused in the hour that ends now."""
+        until = datetime.fromtimestamp(end_ms / 1000, UTC)
+        since = until - timedelta(hours=1)
+        counts = Counter(reason for signal, _, reason in self.store.signals(since) if reason and signal.at <= until)
+        if counts:
+            message = messages.refused(since=since, until=until, counts=counts)
+            self._put(Alert("refused", until, message, key=f"refused:{self.recorded.id}:{until.isoformat()}"))
+
+    def _execute(self, statement: str) -> None:
+        with self.database.transaction() as cur:
+            cur.execute(statement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,69 +422,15 @@ class SessionReport:
     finished: bool
 
 
-def run_session(
-    variant: Variant,
-    store: PostgresStore,
-    minutes_after: Callable[[int | None], Minutes],
-    symbols: Sequence[str],
-    start_ms: int,
-    warmup: Mapping[str, NDArray[np.float64]],
-    *,
-    stop: Callable[[], bool] = lambda: False,
-    until_end: bool = False,
-    progress: Callable[[int], None] = lambda open_ms: None,
-) -> SessionReport:
-    """Run `variant` on the minutes that `minutes_after` yields, from where its record ends.
-
-    Args:
-        minutes_after: given the open time of the last processed minute (None: none), yields those after it, ascending.
-        symbols, start_ms, warmup: of a new session; a recorded one keeps its own.
-        stop: asked after each minute. until_end: close what is open when the minutes end, and end the record.
-    Raises:
-        LockHeld: a session of the variant runs already. UsageError: a recorded session had other settings.
-    """
-    journal = Journal(store.database)
-    lock = journal.lock()
-    try:
-        session = journal.running() or journal.begin(flatten(variant.settings), sorted(symbols), start_ms, warmup)
-        _same_settings(variant, session)
-        entries = {(to_jesse(symbol), at_ms): number for (symbol, at_ms), number in journal.entries(session).items()}
-        scans = journal.scans(session)
-        host = PaperHost(variant, session.symbols, session.start_ms, session.warmup, entries, scans)
-        last: int | None = None
-        rebuilt = 0
-        for open_ms, recorded in journal.minutes(session):
-            host.minute(open_ms, recorded)
-            last, rebuilt = open_ms, rebuilt + 1
-        host.live(store)
-        processed = 0
-        for open_ms, candles in minutes_after(last):
-            with store.database.one_transaction():
-                host.minute(open_ms, candles)
-                journal.write(session, open_ms, candles)
-            processed += 1
-            progress(open_ms)
-            if stop():
-                return _report(host, rebuilt, processed, finished=False)
-        if until_end:
-            with store.database.one_transaction():
-                host.finish()
-                journal.end(session)
-        return _report(host, rebuilt, processed, finished=until_end)
-    finally:
-        lock.close()
-
-
-def _report(host: PaperHost, rebuilt: int, processed: int, *, finished: bool) -> SessionReport:
-    trades = host.session.record.trades if host.session else []
-    return SessionReport(rebuilt, processed, trades, host.host.balance(), finished)
-
-
 def _same_settings(variant: Variant, session: RecordedSession) -> None:
-    now = flatten(variant.settings)
+    now: dict[str, Any] = flatten(variant.settings)
     other = sorted(path for path in now if session.settings.get(path) != now[path])
     if other:
         raise UsageError(
             f"the paper session of variant '{variant.name}' was begun with other settings: {', '.join(other)}; "
             "run it with those, or end it with --restart to begin a new one"
         )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -30,6 +30,7 @@ RefusalReason = Literal[
     "data_stale",
     "under_minimum_size",
     "entry_in_progress",
+    "database_lost",
 ]
 REFUSAL_REASONS: tuple[RefusalReason, ...] = (
     "breaker_tripped",
@@ -43,6 +44,7 @@ REFUSAL_REASONS: tuple[RefusalReason, ...] = (
     "data_stale",
     "under_minimum_size",
     "entry_in_progress",
+    "database_lost",
 )
 
 

@@ -59,3 +59,9 @@ WHERE id = %(id)s AND symbol = %(symbol)s AND status = 'open'
 -- name: exists
 SELECT EXISTS (SELECT FROM micro_positions WHERE id = %(id)s AND variant_id = %(variant)s AND symbol = %(symbol)s)
     OR EXISTS (SELECT FROM paper_positions WHERE id = %(id)s AND symbol = %(symbol)s)
+
+-- name: note_excursions
+UPDATE micro_positions SET mae_r = %(mae_r)s, mfe_r = %(mfe_r)s WHERE id = %(id)s AND variant_id = %(variant)s
+
+-- name: note_downtime
+UPDATE micro_positions SET downtime = true WHERE id = %(id)s AND variant_id = %(variant)s

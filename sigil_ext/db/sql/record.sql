@@ -17,6 +17,12 @@ ON CONFLICT (symbol, reason) DO UPDATE
 SET bars = r.bars + 1, signals = r.signals + EXCLUDED.signals,
     first_at = LEAST(r.first_at, EXCLUDED.first_at), last_at = GREATEST(r.last_at, EXCLUDED.last_at)
 
+-- name: count_refusals
+INSERT INTO refusals AS r (symbol, reason, bars, signals, first_at, last_at) VALUES %s
+ON CONFLICT (symbol, reason) DO UPDATE
+SET bars = r.bars + EXCLUDED.bars, signals = r.signals + EXCLUDED.signals,
+    first_at = LEAST(r.first_at, EXCLUDED.first_at), last_at = GREATEST(r.last_at, EXCLUDED.last_at)
+
 -- name: refusals
 SELECT symbol, reason, bars, signals, first_at, last_at FROM refusals ORDER BY symbol COLLATE "C", reason COLLATE "C"
 

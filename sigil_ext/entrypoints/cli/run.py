@@ -77,17 +77,20 @@ def paper(
         raise SigilError(f"--feed {feed} is not built yet; --feed replay runs on recorded candles")
     from sigil_ext.research.backtest_report import trade_row
     from sigil_ext.services.backtest import parse_instant
-    from sigil_ext.services.paper import replay
+    from sigil_ext.services.paper import PaperRequest, run_paper
 
-    with one_bar(variant) as progress:
-        report = replay(
-            load_variant(variant, overrides),
-            candles.resolve(),
-            start_ms=parse_instant(start, "--start") if start else None,
-            finish_ms=parse_instant(finish, "--finish") if finish else None,
-            restart=restart,
-            until_end=until_end,
-            progress=progress,
+    with one_bar(variant) as bar:
+        report = run_paper(
+            PaperRequest(
+                load_variant(variant, overrides),
+                feed="replay",
+                candles=candles.resolve(),
+                start_ms=parse_instant(start, "--start") if start else None,
+                finish_ms=parse_instant(finish, "--finish") if finish else None,
+                restart=restart,
+                until_end=until_end,
+            ),
+            progress=lambda session, share: bar(share or 0.0),
         )
     if json_file is not None:
         document = {"variant": variant, "trades": [trade_row(trade) for trade in report.trades]}

@@ -1,0 +1,135 @@
+"""The state of Jesse's core after a minute, as bytes, so that a restart need not replay weeks.
+
+A checkpoint is a convenience and never the truth: the recorded minutes are. One that was written by other versions, that
+is damaged or that names a class it should not, is refused by `restore`, and the session replays its record from the
+start. Start at `save` and `restore`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import pickle
+import sys
+import zlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sigil_ext.bridge.host import Host
+from sigil_ext.bridge.replay import PRIVATE_FUNCTIONS
+
+# What Jesse's store consists of; `vars` holds what strategies share, a variant's session among it.
+_STORE_PARTS = (
+    "app", "orders", "closed_trades", "logs", "exchanges", "candles", "positions", "tickers", "trades", "orderbooks", "vars",
+)  # fmt: skip
+_PLAIN = {"builtins", "collections", "datetime", "numpy", "enum", "uuid", "copyreg", "_codecs", "functools", "types"}
+_BUILTINS = {
+    "set", "frozenset", "list", "dict", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex", "slice",
+    "range", "object", "type", "getattr", "NoneType",
+}  # fmt: skip
+
+
+class CheckpointRefused(Exception):
+    """The checkpoint cannot be used here; the record is replayed instead."""
+
+
+def save(host: Host, known: Mapping[str, Any]) -> bytes:
+    """Return the state of `host`.
+
+    Args:
+        known: objects that belong to the process and not to the state (stores, feeds), by name; the same names must be
+            given to `restore`.
+    """
+    buffer = io.BytesIO()
+    buffer.write(_versions())
+    state = {
+        "store": {part: getattr(host.jesse_store, part) for part in _STORE_PARTS},
+        "strategies": [route.strategy for route in host.routes],
+        "host": host.own_state(),
+    }
+    _Pickler(buffer, _process_objects(host, known)).dump(state)
+    return zlib.compress(buffer.getvalue(), 1)
+
+
+def restore(host: Host, packed: bytes, known: Mapping[str, Any]) -> None:
+    """Put a fresh `host` into the saved state.
+
+    Raises:
+        CheckpointRefused: it was written by other versions, or cannot be read. `host` is as it was before.
+    """
+    try:
+        raw = zlib.decompress(packed)
+    except zlib.error as error:
+        raise CheckpointRefused(f"damaged: {error}") from None
+    versions = _versions()
+    if raw[: len(versions)] != versions:
+        raise CheckpointRefused("written by other versions of Sigil, Jesse or Python")
+    try:
+        state = _Unpickler(io.BytesIO(raw[len(versions) :]), _process_objects(host, known)).load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointRefused(f"unreadable: {error}") from error
+    for part, value in state["store"].items():
+        setattr(host.jesse_store, part, value)
+    for route, strategy in zip(host.routes, state["strategies"], strict=True):
+        route.strategy = strategy
+    host.take_state(state["host"])
+
+
+def _process_objects(host: Host, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is named in a checkpoint instead of being written into it."""
+    api = importlib.import_module("jesse.services.api")
+    strategies = {f"strategy:{i}": type(route.strategy) for i, route in enumerate(host.routes)}
+    return {"jesse.api": api.api, "jesse.store": host.jesse_store, **strategies, **known}
+
+
+class _Pickler(pickle.Pickler):
+    def __init__(self, file: io.BytesIO, objects: Mapping[str, Any]) -> None:
+        super().__init__(file, protocol=5)
+        self._names = {id(value): name for name, value in objects.items()}
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return self._names.get(id(obj))
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what `_Pickler` wrote: data, and classes of Jesse, Sigil and the strategies' own modules; nothing that acts."""
+
+    def __init__(self, file: io.BytesIO, objects: Mapping[str, Any]) -> None:
+        super().__init__(file)
+        self._objects = objects
+        self._modules = {
+            value.__module__.partition(".")[0] for value in objects.values() if isinstance(value, type)
+        } | {"jesse", "sigil_ext", "strategies"}
+
+    def persistent_load(self, pid: Any) -> Any:
+        if pid not in self._objects:
+            raise pickle.UnpicklingError(f"names '{pid}', which is not here")
+        return self._objects[pid]
+
+    def find_class(self, module: str, name: str) -> Any:
+        top = module.partition(".")[0]
+        if module == "builtins" and name not in _BUILTINS:
+            raise pickle.UnpicklingError(f"names {module}.{name}")
+        if top not in _PLAIN and top not in self._modules:
+            raise pickle.UnpicklingError(f"names {module}.{name}")
+        found = super().find_class(module, name)
+        if top in self._modules and not isinstance(found, type):
+            raise pickle.UnpicklingError(f"names {module}.{name}, which is not a class")
+        return found
+
+
+@cache
+def _versions() -> bytes:
+    """Return a fingerprint of everything that the meaning of a checkpoint depends on: Sigil's own code among it."""
+    digest = hashlib.sha256(sys.version.encode())
+    for package in ("jesse", "numpy", "peewee"):
+        digest.update(f"{package} {importlib.import_module('importlib.metadata').version(package)}".encode())
+    digest.update(repr(sorted(PRIVATE_FUNCTIONS.items())).encode())
+    root = Path(__file__).resolve().parents[1]
+    for room in ("bridge", "rules"):
+        for file in sorted((root / room).glob("*.py")):
+            digest.update(file.read_bytes())
+    return digest.digest()

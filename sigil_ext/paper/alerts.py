@@ -1,0 +1,96 @@
+"""What a processed minute has to tell people: alerts, made from the operations that the minute wrote. Never sends."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sigil_ext.bridge.paper_host import Ended
+from sigil_ext.db.minute_store import Operation
+from sigil_ext.paper.feed import FeedEvent
+from sigil_ext.rules import messages
+from sigil_ext.rules.messages import Message
+from sigil_ext.rules.types import Breaker, Entry, Protection, UniverseScan
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert as the outbox takes it."""
+
+    event: str
+    at: datetime
+    message: Message
+    reason: str | None = None
+    key: str | None = None
+
+
+def alerts_of(
+    operations: Sequence[Operation], ended: Sequence[Ended], at: datetime, *, downtime: bool, session: int
+) -> Iterator[Alert]:
+    """Yield the alerts of one minute that ended at `at`. Keys name the thing itself, so writing them again sends nothing."""
+    for op in operations:
+        match op.kind:
+            case "enter":
+                yield Alert("entry", at, _entry(op.args[0], downtime), key=f"entry:{session}:{op.number}")
+            case "trip":
+                yield Alert("breaker", at, messages.breaker(reason=op.args[2], by=op.args[1]), op.args[2])
+            case "save_scan":
+                scan: UniverseScan = op.args[0]
+                if scan.rows and not scan.accepted:
+                    reasons = Counter(row.reason for row in scan.rows)
+                    yield Alert("scan_empty", at, messages.scan_empty(at=scan.at, pool=len(scan.rows), reasons=reasons))
+    for position, trade in ended:
+        opened = datetime.fromtimestamp(trade.opened_at_ms / 1000, UTC)
+        message = messages.exit_(
+            symbol=trade.symbol, reason=trade.exit_reason, entry_price=trade.entry_price, price=trade.exit_price,
+            pnl_usd=trade.pnl_usd, r=trade.pnl_usd / trade.risk_usd if trade.risk_usd else None, held=at - opened,
+            downtime=downtime,
+        )  # fmt: skip
+        yield Alert("exit", at, message, trade.exit_reason, f"exit:{session}:{position}")
+
+
+def protection_alerts(
+    ended: Sequence[Ended], before: dict[str, Protection | None], after: dict[str, Protection | None], at: datetime
+) -> Iterator[Alert]:
+    """Yield an alert for every ban that an exit of this minute brought."""
+    for _, trade in ended:
+        old, new = before.get(trade.symbol), after.get(trade.symbol)
+        if new is None or new.ban_until is None or new.ban_until == (old.ban_until if old else None):
+            continue
+        message = messages.ban(symbol=trade.symbol, until=new.ban_until, violations=new.violation_count)
+        yield Alert("ban", at, message, key=f"ban:{trade.symbol}:{new.ban_until.isoformat()}")
+
+
+def feed_alerts(events: Sequence[FeedEvent], feed: str, lost_since: datetime | None) -> Iterator[Alert]:
+    """Yield alerts for what a feed met that a person should know."""
+    for event in events:
+        at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+        if event.kind == "lost":
+            yield Alert("feed_lost", at, messages.feed_lost(feed=feed, detail=event.detail))
+        elif event.kind == "back":
+            message = messages.feed_back(feed=feed, since=lost_since or at, until=at, missed=_minutes(lost_since, at))
+            yield Alert("feed_back", at, message)
+        elif event.kind in ("stale", "halted") and event.symbol:
+            yield Alert("stale_symbol", at, Message(f"{event.symbol} is {event.kind}", event.detail))
+
+
+def breaker_alert(breaker: Breaker) -> Alert | None:
+    """Return the alert of a breaker that somebody else tripped."""
+    if not breaker.tripped or breaker.tripped_at is None:
+        return None
+    message = messages.breaker(reason=breaker.reason or "", by=breaker.tripped_by or "unknown")
+    return Alert("breaker", breaker.tripped_at, message, breaker.reason, f"breaker:{breaker.tripped_at.isoformat()}")
+
+
+def _entry(entry: Entry, downtime: bool) -> Message:
+    return messages.entry(
+        symbol=entry.symbol, price=entry.price, qty=entry.qty, notional_usd=entry.notional_usd,
+        stop_price=entry.stop_price, stop_pct=entry.stop_pct, risk_usd=entry.risk_usd, cap_bound=entry.cap_bound,
+        downtime=downtime,
+    )  # fmt: skip
+
+
+def _minutes(since: datetime | None, until: datetime) -> int:
+    return int((until - since) / timedelta(minutes=1)) if since else 0

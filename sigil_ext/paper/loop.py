@@ -1,0 +1,119 @@
+"""Feeds a session: minutes from any feed, one after the other, until the feed ends or somebody stops it.
+
+Start at `run`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import structlog
+
+from sigil_ext.errors import DatabaseUnavailable, LockHeld
+from sigil_ext.paper.feed import ClosedMinute, Feed
+from sigil_ext.paper.session import PaperSession, SessionReport
+
+RETRY_S = 0.5
+LOCK_PATIENCE_S = 60.0
+
+log = structlog.get_logger("sigil.paper")
+
+
+async def run(
+    session: PaperSession,
+    feed: Feed,
+    *,
+    after_ms: int | None,
+    stop: asyncio.Event,
+    until_end: bool = False,
+    progress: Callable[[PaperSession], None] = lambda session: None,
+) -> SessionReport:
+    """Process what `feed` gives until it ends or `stop` is set; an open `session` is closed at the end.
+
+    Args:
+        after_ms: of a new session: open time of the minute before its first one.
+        until_end: close what is open when the feed ends, and end the record.
+    Raises:
+        LockHeld: another session took the variant over while the database was away.
+    """
+    first = session.last_ms if session.last_ms is not None else after_ms
+    finished = False
+    try:
+        while True:
+            try:
+                await _feed(session, feed, first, stop, progress)
+                if until_end and not stop.is_set():
+                    await asyncio.to_thread(session.finish)
+                    finished = True
+                else:
+                    await asyncio.to_thread(session.stopped, "stopped by a person" if stop.is_set() else "the feed ended")
+                break
+            except DatabaseUnavailable as error:
+                if not await _come_back(session, error, stop):
+                    break
+                first = session.last_ms if session.last_ms is not None else after_ms
+    finally:
+        await feed.close()
+        report = SessionReport(
+            session.rebuilt, session.processed, list(session.host.trades), session.host.worth()[0], finished
+        )
+        session.close()
+    return report
+
+
+async def _feed(
+    session: PaperSession, feed: Feed, after_ms: int | None, stop: asyncio.Event,
+    progress: Callable[[PaperSession], None],
+) -> None:  # fmt: skip
+    minutes = feed.minutes(session.recorded.symbols, after_ms)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        while not stop.is_set():
+            minute = await _next(minutes, stopping, session)
+            if minute is None:
+                return
+            await asyncio.to_thread(session.process, minute, feed.events())
+            progress(session)
+    finally:
+        stopping.cancel()
+        await minutes.aclose()  # type: ignore[attr-defined]  # every feed is an async generator
+
+
+async def _next(
+    minutes: AsyncIterator[ClosedMinute], stopping: asyncio.Task[bool], session: PaperSession
+) -> ClosedMinute | None:
+    """Return the next minute, None at the feed's end or when the session is to stop.
+
+    While it waits, a live session that has lost its database looks for it.
+    """
+    coming = asyncio.ensure_future(anext(minutes, None))
+    while not coming.done():
+        await asyncio.wait({coming, stopping}, timeout=RETRY_S * 4, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done() and not coming.done():
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+            return None
+        if session.lost_since is not None and not coming.done():
+            await asyncio.to_thread(session.try_return)
+    return coming.result()
+
+
+async def _come_back(session: PaperSession, error: DatabaseUnavailable, stop: asyncio.Event) -> bool:
+    """Wait for a lost database and begin again from the record; False if the session was stopped meanwhile."""
+    log.error("database lost, waiting for it", variant=session.variant.name, detail=str(error))
+    refused = 0
+    while not stop.is_set():
+        try:
+            await asyncio.to_thread(session.reopen)
+            log.warning("database back", variant=session.variant.name, last_minute=session.last_ms)
+            return True
+        except DatabaseUnavailable:
+            refused = 0
+        except LockHeld:
+            # The server may not know yet that the old connection is dead, and keep its lock for a while.
+            refused += 1
+            if refused * RETRY_S > LOCK_PATIENCE_S:
+                raise
+        await asyncio.sleep(RETRY_S)
+    return False
