@@ -1,28 +1,33 @@
 """One exchange's public market data through ccxt, with its habits tamed; no key is ever used.
 
-A bad frame does not stop the reading of the next ones, rate limits and bans are waited out by all requests together, and
-numbers are numbers. Never here: what a closed minute is (`exchange_feed`). Start at `ExchangeClient.candles`.
+Rate limits and bans are waited out by all requests together; an answer is candles, or one of three errors. Never here: what a
+closed minute is (`exchange_feed`), ccxt's insides (`exchange_dialect`). Start at `ExchangeClient.candles`.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
-from sigil_ext.errors import UsageError, hint
-from sigil_ext.paper.feed import MINUTE_MS, Clock, EventKind, Row
+from sigil_ext.paper.exchange_dialect import BAD_DATA, connect, short, to_row, unified
+from sigil_ext.paper.feed import MINUTE_MS, EventKind, Row, SteadyClock
 
-SYMBOLS_A_CONNECTION = 100  # Binance takes 200 subscriptions a stream; half of it leaves room
+SYMBOLS_A_GROUP = 100  # of those that are subscribed to with one message
 _CANDLE_COST = 1.2  # requests; Kraken's count, Binance counts less
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
 _RATE_LIMIT_S = {418: 120.0, 429: 30.0}  # where the exchange does not say how long
-_BAD_DATA = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+_LONGEST_BAN_S = 3 * 86_400.0  # Binance's longest; a larger figure is a mistake
+_FINALS_KEPT = 10  # candles of a symbol
 
 
 class Unreachable(Exception):
     """The exchange gave no usable answer; it may give one later."""
+
+
+class Unreadable(Unreachable):
+    """The exchange answered, but not with what was asked for."""
 
 
 class NotListed(Exception):
@@ -43,7 +48,7 @@ class ExchangeClient:
     def __init__(
         self,
         name: str,
-        clock: Clock,
+        clock: SteadyClock,
         note: Note,
         *,
         rest_url: str | None = None,
@@ -59,22 +64,22 @@ class ExchangeClient:
         Raises:
             UsageError: ccxt knows no such exchange, or it offers no candles.
         """
-        self._ccxt = importlib.import_module("ccxt.pro")  # takes seconds, so not before it is needed
-        if name not in self._ccxt.exchanges:
-            raise UsageError(f"unknown exchange '{name}'; {hint(name, self._ccxt.exchanges)}")
+        self.name = name
         self._clock = clock
         self._note = note
-        self._exchange = _guarded(getattr(self._ccxt, name), self._garbage)(_options(name, rest_interval_ms))
-        if not self._exchange.has.get("fetchOHLCV"):
-            raise UsageError(f"exchange '{name}' offers no candles")
-        _move(self._exchange.urls["api"], rest_url, ws_url)
-        self._not_before_ms = 0
+        self._exchange = connect(name, self, rest_url=rest_url, ws_url=ws_url, rest_interval_ms=rest_interval_ms)
+        self._ccxt = importlib.import_module("ccxt")
+        self._not_before_ms = 0  # by the steady clock
         self._failures = 0
+        self._counted_ms = -1  # requests sent before this belong to a failure that is counted
         self._down = False
+        self._finals: dict[str, deque[int]] = defaultdict(lambda: deque(maxlen=_FINALS_KEPT))
+        self.says_final = False  # whether the exchange says itself that a candle is closed
+        self.message_ms: int | None = None  # when anything came through a websocket, by the steady clock
 
     @property
     def is_down(self) -> bool:
-        """Return whether the last request got no usable answer."""
+        """Return whether the last requests got no usable answer."""
         return self._down
 
     @property
@@ -82,33 +87,38 @@ class ExchangeClient:
         """Return how long the requests for a candle are apart, in seconds, when many are made."""
         return float(self._exchange.rateLimit) * _CANDLE_COST / 1000
 
+    @property
+    def tells_time(self) -> bool:
+        """Return whether the exchange can be asked for its clock."""
+        return bool(self._exchange.has.get("fetchTime"))
+
     # --- requests -----------------------------------------------------------------------------------------------------
 
-    async def time_ms(self) -> int:
-        """Return the exchange's clock.
+    async def time_ms(self, *, wait: bool = True) -> int:
+        """Return the exchange's clock, or this machine's where it does not tell.
 
         Raises:
             Unreachable: no answer.
         """
-        if not self._exchange.has.get("fetchTime"):
+        if not self.tells_time:
             return self._clock.now_ms()
-        answer = await self._call(self._exchange.fetch_time, wait=True)
+        answer = await self._call(self._exchange.fetch_time, wait=wait)
         if not isinstance(answer, int | float):
             self._note("garbage", None, f"an answer that is no time: {answer!r:.80}")
-            raise Unreachable("no time in the answer")
+            raise Unreadable("no time in the answer")
         return int(answer)
 
-    async def load(self) -> None:
+    async def load(self, *, wait: bool = True) -> None:
         """Fetch which symbols there are and which of them trade.
 
         Raises:
             Unreachable: no answer.
         """
-        await self._call(self._exchange.load_markets, True, wait=True)
+        await self._call(self._exchange.load_markets, True, wait=wait)
 
     def why_not(self, symbol: str) -> str | None:
         """Return why `symbol` does not trade, by the last `load`; None where it does."""
-        market = (self._exchange.markets or {}).get(_unified(symbol))
+        market = (self._exchange.markets or {}).get(unified(symbol))
         if market is None:
             return "not listed"
         if market.get("active") is False:
@@ -131,71 +141,75 @@ class ExchangeClient:
         """
         if self.why_not(symbol) == "not listed":
             raise NotListed(symbol)
+        fetch = self._exchange.fetch_ohlcv
         try:
-            found = await self._call(
-                self._exchange.fetch_ohlcv, _unified(symbol), "1m", since_ms, limit, wait=wait, symbol=symbol
-            )
-            return sorted(_row(bar) for bar in found)
+            found = await self._call(fetch, unified(symbol), "1m", since_ms, limit, wait=wait, symbol=symbol)
+            return sorted(to_row(bar) for bar in found)
         except self._ccxt.BadSymbol as error:
             raise NotListed(symbol) from error
-        except _BAD_DATA as error:
-            self._note("garbage", symbol, f"an answer that is no list of candles: {_short(error)}")
-            raise Unreachable(f"{symbol}: {_short(error)}") from error
+        except BAD_DATA as error:
+            self._note("garbage", symbol, f"an answer that is no list of candles: {short(error)}")
+            raise Unreadable(f"{symbol}: {short(error)}") from error
 
     async def _call(self, method: Callable[..., Any], *args: Any, wait: bool, symbol: str | None = None) -> Any:
-        while self._clock.now_ms() < self._not_before_ms:
+        while self._clock.steady_ms() < self._not_before_ms:
             if not wait:
                 raise Unreachable("asked to wait")
-            await self._clock.sleep((self._not_before_ms - self._clock.now_ms()) / 1000)
+            await self._clock.sleep((self._not_before_ms - self._clock.steady_ms()) / 1000)
+        sent_ms = self._clock.steady_ms()
         try:
             answer = await method(*args)
         except (self._ccxt.DDoSProtection, self._ccxt.RateLimitExceeded) as error:
             self._slow_down(error)
-            raise Unreachable(_short(error)) from error
+            raise Unreachable(short(error)) from error
         except self._ccxt.BadSymbol:
             raise
         except self._ccxt.NetworkError as error:
-            self._failed(error)
-            raise Unreachable(_short(error)) from error
-        except (self._ccxt.BaseError, *_BAD_DATA) as error:
-            self._note("garbage", symbol, f"an answer that cannot be read: {_short(error)}")
-            self._failed(error)
-            raise Unreachable(_short(error)) from error
+            self._failed(error, sent_ms)
+            raise Unreachable(short(error)) from error
+        except (self._ccxt.BaseError, *BAD_DATA) as error:
+            self._note("garbage", symbol, f"an answer that cannot be read: {short(error)}")
+            if symbol is None:  # a symbol that cannot be had must not stop the others
+                self._failed(error, sent_ms)
+            raise Unreadable(short(error)) from error
         self._failures = 0
         if self._down:
             self._down = False
             self._note("back", None, "requests are answered again")
         return answer
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, sent_ms: int) -> None:
+        if sent_ms < self._counted_ms:
+            return  # of many requests that fail together the first one counts
         self._failures += 1
         self._patience(min(_FIRST_WAIT_S * 2 ** (self._failures - 1), _LONGEST_WAIT_S))
+        self._counted_ms = self._not_before_ms
         # One failed request is no outage; a second one in a row is.
         if self._failures >= 2 and not self._down:
             self._down = True
-            self._note("lost", None, f"requests are not answered: {_short(error)}")
+            self._note("lost", None, f"requests are not answered: {short(error)}")
 
     def _slow_down(self, error: Exception) -> None:
         banned = " 418 " in f" {error} "
         headers = {str(k).lower(): v for k, v in (self._exchange.last_response_headers or {}).items()}
         try:
-            seconds = float(headers["retry-after"])
+            seconds = min(float(headers["retry-after"]), _LONGEST_BAN_S)
         except (KeyError, ValueError):
             seconds = _RATE_LIMIT_S[418 if banned else 429]
-        if self._clock.now_ms() >= self._not_before_ms:  # of many requests under way the first one tells
+        if self._clock.steady_ms() >= self._not_before_ms:  # of many requests under way the first one tells
             word = "banned for a while" if banned else "too many requests"
             self._note("rate_limited", None, f"{word}: no request for {seconds:.0f} s")
         self._patience(seconds)
 
     def _patience(self, seconds: float) -> None:
-        self._not_before_ms = max(self._not_before_ms, self._clock.now_ms() + int(seconds * 1000))
+        self._not_before_ms = max(self._not_before_ms, self._clock.steady_ms() + int(seconds * 1000))
 
     # --- watching -----------------------------------------------------------------------------------------------------
 
     def groups(self, symbols: Sequence[str]) -> list[list[str]]:
         """Return `symbols` in the groups that are watched together; empty where the exchange cannot be watched."""
         if self._exchange.has.get("watchOHLCVForSymbols"):
-            return [list(symbols[i : i + SYMBOLS_A_CONNECTION]) for i in range(0, len(symbols), SYMBOLS_A_CONNECTION)]
+            return [list(symbols[i : i + SYMBOLS_A_GROUP]) for i in range(0, len(symbols), SYMBOLS_A_GROUP)]
         return [[symbol] for symbol in symbols] if self._exchange.has.get("watchOHLCV") else []
 
     async def watch(self, group: Sequence[str]) -> None:
@@ -206,27 +220,38 @@ class ExchangeClient:
         """
         try:
             if self._exchange.has.get("watchOHLCVForSymbols"):
-                await self._exchange.watch_ohlcv_for_symbols([[_unified(s), "1m"] for s in group])
+                await self._exchange.watch_ohlcv_for_symbols([[unified(s), "1m"] for s in group])
             else:
-                await self._exchange.watch_ohlcv(_unified(group[0]), "1m")
-        except (self._ccxt.BaseError, ConnectionError, *_BAD_DATA) as error:
-            raise Unreachable(_short(error)) from error
+                await self._exchange.watch_ohlcv(unified(group[0]), "1m")
+        except (self._ccxt.BaseError, ConnectionError, *BAD_DATA) as error:
+            raise Unreachable(short(error)) from error
 
     def watched(self, symbol: str, open_ms: int) -> Row | None:
-        """Return the last value seen of a candle that a later one has followed; None while none has, or none was seen."""
-        bars = (self._exchange.ohlcvs.get(_unified(symbol)) or {}).get("1m")
-        if bars is None or not ({open_ms + MINUTE_MS, open_ms + 2 * MINUTE_MS} & bars.hashmap.keys()):
+        """Return a candle's last value seen, once it is closed by all signs; None before, or where none was seen.
+
+        The signs: the exchange's own word where it gives it, as Binance does; else a later candle.
+        """
+        bar = self._bars(symbol).get(open_ms)
+        is_closed = open_ms in self._finals[symbol] if self.says_final else self.is_followed(symbol, open_ms)
+        if bar is None or not is_closed:
             return None
-        bar = bars.hashmap.get(open_ms)
         try:
-            return None if bar is None else _row(bar)
-        except _BAD_DATA:
+            return to_row(bar)
+        except BAD_DATA:
             return None
 
     def is_followed(self, symbol: str, open_ms: int) -> bool:
-        """Return whether a candle later than `open_ms` was seen, so that this one is closed, if there is one."""
-        bars = (self._exchange.ohlcvs.get(_unified(symbol)) or {}).get("1m")
-        return bars is not None and bool({open_ms + MINUTE_MS, open_ms + 2 * MINUTE_MS} & bars.hashmap.keys())
+        """Return whether a later candle than `open_ms` was seen: that one is closed, if there is one."""
+        return bool({open_ms + MINUTE_MS, open_ms + 2 * MINUTE_MS} & self._bars(symbol).keys())
+
+    def is_trading(self, symbol: str, open_ms: int) -> bool:
+        """Return whether a candle of that minute with a volume was seen."""
+        bar = self._bars(symbol).get(open_ms)
+        return bar is not None and float(bar[5] or 0) > 0
+
+    def _bars(self, symbol: str) -> dict[int, Any]:
+        bars = (self._exchange.ohlcvs.get(unified(symbol)) or {}).get("1m")
+        return {} if bars is None else bars.hashmap
 
     def break_off(self, reason: str) -> None:
         """Drop the connections, so that the next `watch` makes new ones."""
@@ -237,87 +262,15 @@ class ExchangeClient:
         """Give back all connections. May be called twice."""
         await self._exchange.close()
 
-    def _garbage(self, error: Exception) -> None:
-        self._note("garbage", None, f"a message that cannot be read: {_short(error)}")
+    def on_message(self) -> None:
+        """Take note that the websocket lives."""
+        self.message_ms = self._clock.steady_ms()
 
+    def on_garbage(self, error: Exception) -> None:
+        """Take note of a message that cannot be read."""
+        self._note("garbage", None, f"a message that cannot be read: {short(error)}")
 
-def _guarded(kind: Any, on_garbage: Callable[[Exception], None]) -> Any:
-    """Return ccxt's class `kind`, made to survive what a broken message does to it.
-
-    In ccxt an exception while a message is handled ends the reading from that connection, silently and for good.
-    """
-
-    class Guarded(kind):  # type: ignore[misc]
-        def client(self, url: str) -> Any:
-            is_new = url not in (self.clients or {})
-            client = super().client(url)
-            if is_new:
-                handle, reject = client.handle_text_or_binary_message, client.reject
-
-                def handle_safely(data: Any) -> None:
-                    try:
-                        handle(data)
-                    except (*_BAD_DATA, ArithmeticError) as error:
-                        on_garbage(error)
-
-                def reject_heard(result: Any, message_hash: str | None = None) -> Any:
-                    futures = list(client.futures.values())
-                    rejected = reject(result, message_hash)
-                    for future in futures:  # only one of them is waited for; asyncio would complain about the others
-                        if future.done() and not future.cancelled():
-                            future.exception()
-                    return rejected
-
-                client.handle_text_or_binary_message, client.reject = handle_safely, reject_heard
-            return client
-
-        def handle_message(self, client: Any, message: Any) -> Any:
-            for part in _one_symbol_each(message):
-                super().handle_message(client, part)
-
-    Guarded.__name__ = kind.__name__
-    return Guarded
-
-
-def _one_symbol_each(message: Any) -> Iterable[Any]:
-    """Split a message of Kraken's with candles of several symbols: ccxt files all of them under the first one's name."""
-    if not isinstance(message, dict) or message.get("channel") != "ohlc":
-        return [message]
-    data = message["data"]
-    names = list(dict.fromkeys(bar["symbol"] for bar in data))
-    return [{**message, "data": [bar for bar in data if bar["symbol"] == name]} for name in names]
-
-
-def _options(name: str, rest_interval_ms: float | None) -> dict[str, Any]:
-    options: dict[str, Any] = {"OHLCVLimit": 60}
-    if name == "binance":
-        options |= {"fetchMarkets": {"types": ["spot"]}, "defaultType": "spot", "fetchCurrencies": False}
-    pace = {} if rest_interval_ms is None else {"rateLimit": rest_interval_ms}
-    return {"enableRateLimit": True, "options": options, **pace}
-
-
-def _move(urls: Any, rest_url: str | None, ws_url: str | None) -> None:
-    """Replace scheme and host in all addresses of ccxt's tree `urls`; the paths stay."""
-    for key, value in list(urls.items()):
-        if isinstance(value, dict):
-            _move(value, rest_url, ws_url)
-            continue
-        if not isinstance(value, str):
-            continue
-        base = ws_url if value.startswith("ws") else rest_url
-        if base is not None:
-            urls[key] = base.rstrip("/") + urlsplit(value).path
-
-
-def _unified(symbol: str) -> str:
-    return symbol.replace("-", "/")
-
-
-def _row(bar: Sequence[Any]) -> Row:
-    """Return ccxt's timestamp, open, high, low, close, volume in Jesse's order; Kraken's strings become numbers."""
-    stamp, open_, high, low, close, volume = (float(value) for value in bar[:6])
-    return (stamp, open_, close, high, low, volume)
-
-
-def _short(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    def on_final(self, symbol: str, open_ms: int) -> None:
+        """Take note that the exchange calls a candle closed."""
+        self.says_final = True
+        self._finals[symbol].append(open_ms)

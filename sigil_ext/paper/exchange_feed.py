@@ -1,8 +1,8 @@
 """A feed of live candles from an exchange: the websocket tells that a candle has closed, a request tells what it is.
 
 A minute is never given up while the exchange cannot be heard: it is fetched when the exchange is back, like minutes that
-passed while nothing ran, and then marked as downtime. Never here: the exchange's own dialect (`exchange_client`), the order
-of minutes (`assembler`). Start at `ExchangeFeed.minutes`.
+passed while nothing ran, and then marked as downtime. Never here: the exchange's own dialect (`exchange_client`), what the
+websockets saw (`exchange_watch`), the order of minutes (`assembler`). Start at `ExchangeFeed.minutes`.
 """
 
 from __future__ import annotations
@@ -17,28 +17,27 @@ import tenacity
 from sigil_ext.bridge.candle_checks import describe_time
 from sigil_ext.errors import UnknownSymbol, UsageError
 from sigil_ext.paper.assembler import MinuteAssembler
-from sigil_ext.paper.exchange_client import ExchangeClient, NotListed, Unreachable
-from sigil_ext.paper.feed import MINUTE_MS, Clock, ClosedMinute, EventKind, FeedEvent, Row, SystemClock
+from sigil_ext.paper.exchange_client import ExchangeClient, NotListed, Unreachable, Unreadable
+from sigil_ext.paper.exchange_history import PAGE, fetch_range
+from sigil_ext.paper.exchange_time import ExchangeTime
+from sigil_ext.paper.exchange_watch import Watch
+from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, EventKind, FeedEvent, Row, SteadyClock, SystemClock
 
 Confirm = Literal["auto", "always", "doubtful"]
 T = TypeVar("T")
 
-_PAGE = 500  # minutes asked for at once when a hole is filled
 _TICK_S = 0.1
-_RETRY_MS = 1000
+_RETRY_S, _LONGEST_RETRY_S = 1.0, 30.0
 _OVERDUE_MS = 30_000  # this long after its grace a minute is fetched as history
-_SILENCE_MS = 60_000  # a connection without any message this long is made anew
-_SKEW_TOLD_MS = 1500  # some exchanges tell whole seconds only
 _RECHECK_S = 5.0
 _RECHECK_MINUTES = 30
 _READERS = 8
+_TRIES = 5  # answers that cannot be read, while others can, until a symbol's past is given up
+_EVENTS_KEPT = 10_000
 
 
 class ExchangeFeed:
-    """Public candles of one exchange; see `docs/feeds.md` for what the settings do.
-
-    `counts` holds how often each kind of event came, and candles "accepted" and "absent".
-    """
+    """Public candles of one exchange; see `docs/feeds.md` for what the settings do."""
 
     def __init__(
         self,
@@ -52,7 +51,7 @@ class ExchangeFeed:
         stale_after: int = 10,
         rest_interval_ms: float | None = None,
         housekeeping_s: float = 600.0,
-        clock: Clock | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
         """Prepare a feed; nothing is connected before `minutes` is asked for the first one.
 
@@ -68,32 +67,35 @@ class ExchangeFeed:
             rest_interval_ms: shortest time between requests; None for what ccxt holds right.
             housekeeping_s: how often it is looked which symbols trade.
         Raises:
-            UsageError: ccxt knows no such exchange.
+            UsageError: ccxt knows no such exchange, or it has no candles of one minute.
         """
-        self._clock = clock or SystemClock()
-        self._early: list[FeedEvent] = []
+        self.name = name
+        self._clock: SteadyClock = clock or SystemClock()
+        self._early: deque[FeedEvent] = deque(maxlen=_EVENTS_KEPT)
         self._assembler: MinuteAssembler | None = None
         self._client = ExchangeClient(
             name, self._clock, self._note, rest_url=rest_url, ws_url=ws_url, rest_interval_ms=rest_interval_ms
         )
-        self.name = name
+        self._time = ExchangeTime(self._client, self._clock)
+        self._now = self._time.now_ms
         self._grace_ms, self._settle_ms, self._confirm = grace_ms, settle_ms, confirm
         self._stale_after, self._housekeeping_s = stale_after, housekeeping_s
         self._confirms_all = True
-        self._skew_ms = 0
-        self._unsure_ms = 0
-        self._skew_told_ms = 0
-        self._symbols: tuple[str, ...] = ()
-        self._halted: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reads: dict[str, asyncio.Task[None]] = {}
         self._readers = asyncio.Semaphore(_READERS)
+        self._forget(())
+
+    def _forget(self, symbols: tuple[str, ...]) -> None:
+        self._symbols = symbols
+        self._assembler = None
+        self._watch = Watch(self._client, self._clock, self._now, self._note, self._spawn)
+        self._halted: dict[str, str] = {}
+        self._trades_anyway: set[str] = set()  # listed as halted, and yet with trades
+        self._reads: dict[str, asyncio.Task[None]] = {}
         self._tried: dict[str, int] = {}  # symbol -> minute that was asked for, with or without an answer
         self._retry_at: dict[str, int] = {}
-        self._whole_since: dict[str, int] = {}  # symbol -> since when its connection has not been interrupted
-        self._unwatched: set[str] = set()  # symbols whose connection is lost
+        self._failures: Counter[str] = Counter()
         self._answered_ms = 0  # when the last request that was answered was sent
-        self._message_ms = 0  # when the last websocket message came
         self._ready: deque[ClosedMinute] = deque()
         self._broken: BaseException | None = None
 
@@ -105,7 +107,7 @@ class ExchangeFeed:
     @property
     def skew_ms(self) -> int:
         """Return how far the exchange's clock is ahead of this machine's."""
-        return self._skew_ms
+        return self._time.skew_ms
 
     async def minutes(self, symbols: Sequence[str], after_ms: int | None) -> AsyncIterator[ClosedMinute]:
         """Yield closed minutes for ever; without `after_ms` from the minute on that is open now.
@@ -115,7 +117,7 @@ class ExchangeFeed:
             UsageError: all candles shall be confirmed, and the exchange's limits do not allow that many requests.
         """
         try:
-            await self._begin(symbols, after_ms)
+            await self._begin(tuple(sorted(set(symbols))), after_ms)
             allowance = 0
             while True:
                 if self._broken is not None:
@@ -132,27 +134,20 @@ class ExchangeFeed:
         finally:
             await self._end(self._tasks | set(self._reads.values()))
 
-    async def _begin(self, symbols: Sequence[str], after_ms: int | None) -> None:
-        self._symbols = tuple(sorted(set(symbols)))
+    async def _begin(self, symbols: tuple[str, ...], after_ms: int | None) -> None:
+        self._early.extend(self.events())
+        self._forget(symbols)
         self._confirms_all = self._can_confirm_all()
-        self._early = self.events()
-        self._assembler, self._broken = None, None
-        self._halted.clear()
-        self._whole_since.clear()
-        self._unwatched.clear()
-        self._ready.clear()
         await self._patiently(self._client.load)
-        await self._patiently(self._measure_skew)
-        if all(self._client.why_not(s) == "not listed" for s in self._symbols):
-            raise UnknownSymbol(self._symbols[0], self._client.listed())
+        await self._patiently(self._measure)
+        if all(self._client.why_not(s) == "not listed" for s in symbols):
+            raise UnknownSymbol(symbols[0], self._client.listed())
         last = self._now() // MINUTE_MS * MINUTE_MS - MINUTE_MS if after_ms is None else after_ms
-        self._assembler = MinuteAssembler(self._symbols, self._grace_ms, after_ms=last, stale_after=self._stale_after)
+        self._assembler = MinuteAssembler(symbols, self._grace_ms, after_ms=last, stale_after=self._stale_after)
         for event in self._early:
             self._assembler.note(event.kind, event.symbol, event.detail, event.at_ms)
         self._early.clear()
         self._follow_listings()
-        for group in self._client.groups(self._symbols):
-            self._spawn(self._watch(group))
         self._spawn(self._keep_house())
         self._spawn(self._recheck())
 
@@ -160,7 +155,8 @@ class ExchangeFeed:
         """Return what happened since the last call, oldest first, and forget it."""
         if self._assembler is not None:
             return self._assembler.events()
-        events, self._early = self._early, []
+        events = list(self._early)
+        self._early.clear()
         return events
 
     async def close(self) -> None:
@@ -177,14 +173,29 @@ class ExchangeFeed:
         end = open_ms + MINUTE_MS
         if now < end:
             return
+        for symbol in list(self._halted):
+            if self._client.is_trading(symbol, open_ms):
+                self._resume(symbol, f"has trades, although it is {self._halted[symbol]}")
+        is_settled = now >= end + self._settle_ms
         for symbol in assembler.lacks(open_ms):
-            row = None if self._confirms_all else self._watched_whole(symbol, open_ms)
+            is_sure = not self._confirms_all and (is_settled or self._client.says_final)
+            row = self._watch.closed(symbol, open_ms) if is_sure else None
             if row is not None:
                 self._take(symbol, row)
-            elif self._client.is_followed(symbol, open_ms) or now >= end + self._settle_ms:
+            elif (is_settled or self._client.is_followed(symbol, open_ms)) and self._is_worth_asking(symbol, open_ms):
                 self._ask(symbol, open_ms, now)
         if self._next() == open_ms and now >= end + self._grace_ms:
             self._give_up(open_ms)
+
+    def _is_worth_asking(self, symbol: str, open_ms: int) -> bool:
+        """Return whether there is need and room for a request.
+
+        A symbol that is silent on a whole connection most probably had no trade. In a large pool of thin coins there are
+        many of those, and to ask for each would take longer than the minute.
+        """
+        if self._confirms_all or self._client.is_followed(symbol, open_ms) or not self._watch.is_whole(symbol, open_ms):
+            return True
+        return (len(self._reads) + 1) * self._client.request_s * 1000 <= self._grace_ms / 2
 
     def _take(self, symbol: str, row: Row) -> None:
         # The grace is ours to end (`_give_up`), so the assembler's clock stays short of it.
@@ -195,25 +206,22 @@ class ExchangeFeed:
         """Give the minute out without the candles that are not to be had; hold it while the exchange is not heard."""
         assembler, end = self._here(), open_ms + MINUTE_MS
         lacking = assembler.lacks(open_ms)
-        if any(self._tried.get(symbol) != open_ms for symbol in lacking):
-            return
-        answered = self._answered_ms >= end
-        if not answered and self._message_ms < end:
-            return
-        if not answered and any(self._whole_since.get(symbol, end) > open_ms for symbol in lacking):
+        is_answered, is_heard = self._answered_ms >= end, self._heard_ms() >= end
+        broken = [s for s in lacking if not (is_heard and self._watch.is_whole(s, open_ms))]
+        untried = [s for s in lacking if self._tried.get(s) != open_ms]
+        if (untried if self._confirms_all else set(untried) & set(broken)) or (broken and not is_answered):
             return
         for symbol in lacking:
-            row = self._watched_whole(symbol, open_ms)
+            row = self._watch.closed(symbol, open_ms)
             if row is not None:
                 self._take(symbol, row)
         if self._next() == open_ms:
             self._ready.extend(assembler.on_time(end + self._grace_ms))
 
-    def _watched_whole(self, symbol: str, open_ms: int) -> Row | None:
-        """Return the closed candle as the websocket gave it, if the connection held from before it began."""
-        if self._whole_since.get(symbol, open_ms + MINUTE_MS) > open_ms:
-            return None
-        return self._client.watched(symbol, open_ms)
+    def _heard_ms(self) -> int:
+        """Return when the last message of any kind came through a websocket."""
+        at = self._client.message_ms
+        return 0 if at is None else self._now() - (self._clock.steady_ms() - at)
 
     def _ask(self, symbol: str, open_ms: int, now: int) -> None:
         if symbol in self._reads or now < self._retry_at.get(symbol, 0):
@@ -229,14 +237,18 @@ class ExchangeFeed:
                 asked = self._now()
                 is_over = self._client.is_followed(symbol, open_ms)
                 rows = await self._client.candles(symbol, open_ms - 2 * MINUTE_MS, 6)
-        except Unreachable:
+        except Unreachable as error:
+            self._failures[symbol] += isinstance(error, Unreadable)
             return
         except NotListed:
             self._halt(symbol, "not listed")
             return
         finally:
             self._tried[symbol] = open_ms
-            self._retry_at[symbol] = self._now() + _RETRY_MS
+            wait_s = min(_RETRY_S * 2 ** min(self._failures[symbol], 10), _LONGEST_RETRY_S)
+            self._retry_at[symbol] = self._now() + int(wait_s * 1000)
+        self._failures[symbol] = 0
+        self._retry_at[symbol] = self._now() + int(_RETRY_S * 1000)
         self._answered_ms = max(self._answered_ms, asked)
         newest = max((int(row[0]) for row in rows), default=0)
         for row in rows:
@@ -250,7 +262,9 @@ class ExchangeFeed:
     def _compare_or_take(self, symbol: str, row: Row, at: int, wanted: int) -> None:
         assembler = self._here()
         if at == wanted == self._next():
-            if symbol in assembler.lacks(at) or symbol in self._halted:
+            if row[5] > 0:
+                self._watch.trades_unseen(symbol, at)
+            if symbol in assembler.lacks(at):
                 self._take(symbol, row)
         elif assembler.remembers(at) and assembler.told(symbol, at) != row:
             assembler.on_candle(symbol, row, min(self._now(), self._next_end()))
@@ -268,7 +282,7 @@ class ExchangeFeed:
             begin = self._next()
             if begin > overdue:
                 return
-            until = min(overdue, begin + (_PAGE - 1) * MINUTE_MS)
+            until = min(overdue, begin + (PAGE - 3) * MINUTE_MS)
             found = await asyncio.gather(*(self._history(s, begin, until) for s in self._symbols))
             now = self._now()
             for symbol, rows in zip(self._symbols, found, strict=True):
@@ -280,29 +294,31 @@ class ExchangeFeed:
                 yield minute
 
     async def _history(self, symbol: str, begin: int, until: int) -> list[Row]:
-        rows: list[Row] = []
-        cursor = begin
-        while cursor <= until:
-            limit = (until - cursor) // MINUTE_MS + 2
-            try:
-                page = await self._patiently(self._page, symbol, cursor, limit)
-            except NotListed:
-                break
-            inside = [row for row in page if cursor <= row[0] <= until]
-            rows += inside
-            if not inside or len(page) >= limit:
-                break
-            cursor = int(inside[-1][0]) + MINUTE_MS
-            if page[-1][0] > until:
-                break
-        return rows
+        began, unread = self._now(), 0
 
-    async def _page(self, symbol: str, since_ms: int, limit: int) -> list[Row]:
-        async with self._readers:
-            asked = self._now()
-            rows = await self._client.candles(symbol, since_ms, limit, wait=True)
-        self._answered_ms = max(self._answered_ms, asked)
-        return rows
+        async def page(symbol: str, since_ms: int, limit: int) -> list[Row]:
+            nonlocal unread
+            try:
+                async with self._readers:
+                    asked = self._now()
+                    rows = await self._client.candles(symbol, since_ms, limit, wait=True)
+            except Unreadable:
+                unread += 1
+                if unread >= _TRIES and self._answered_ms >= began:
+                    raise NotListed(symbol) from None
+                raise
+            self._answered_ms = max(self._answered_ms, asked)
+            return rows
+
+        async def patient_page(symbol: str, since_ms: int, limit: int) -> list[Row]:
+            return await self._patiently(page, symbol, since_ms, limit)
+
+        try:
+            return await fetch_range(patient_page, symbol, begin, until)
+        except NotListed:
+            if unread:
+                self._note("hole_left", symbol, f"answers cannot be read, {_span(begin, until)}")
+            return []
 
     def _tell_hole(self, minutes: list[ClosedMinute], now: int) -> None:
         assembler = self._here()
@@ -319,38 +335,17 @@ class ExchangeFeed:
 
     # --- in the background --------------------------------------------------------------------------------------------
 
-    async def _watch(self, group: list[str]) -> None:
-        while True:
-            await self._patiently(self._client.watch, group)
-            self._whole_since.update(dict.fromkeys(group, self._now()))
-            was_lost = bool(self._unwatched)
-            self._unwatched.difference_update(group)
-            if was_lost and not self._unwatched:
-                self._note("back", None, "websocket is connected again")
-            try:
-                while True:
-                    self._message_ms = self._now()
-                    await self._client.watch(group)
-            except Unreachable as error:
-                if not self._unwatched:
-                    self._note("lost", None, f"websocket: {error}")
-                self._unwatched.update(group)
-                for symbol in group:
-                    self._whole_since.pop(symbol, None)
-
     async def _keep_house(self) -> None:
-        """Compare the clocks every minute, look at the listings now and then, and never sit at a dead connection."""
-        clocks_at = listings_at = self._clock.now_ms()
+        """Compare the clocks every minute, and look at the listings now and then."""
+        clocks_at = listings_at = self._clock.steady_ms()
         while True:
-            await self._clock.sleep(5.0)
-            if self._message_ms and self._now() - self._message_ms > _SILENCE_MS:
-                self._message_ms = self._now()
-                self._client.break_off(f"no message for {_SILENCE_MS // 1000} s")
-            now = self._clock.now_ms()
+            await self._clock.sleep(_RECHECK_S)
+            now = self._clock.steady_ms()
             try:
-                if now - clocks_at >= MINUTE_MS:
+                # Beside the requests for candles an answer would take too long to tell the time.
+                if now - clocks_at >= MINUTE_MS and not self._reads:
                     clocks_at = now
-                    await self._measure_skew()
+                    await self._measure()
                 if now - listings_at >= self._housekeeping_s * 1000:
                     listings_at = now
                     await self._client.load()
@@ -376,35 +371,34 @@ class ExchangeFeed:
                 if row[0] < self._next():
                     self._compare_or_take(symbol, row, int(row[0]), -1)
 
-    async def _measure_skew(self) -> None:
-        """Compare the clocks. The quickest of three answers is the surest: it is wrong by half its way at most."""
-        best_rtt, skew = None, 0
-        for _ in range(3):
-            sent = self._clock.now_ms()
-            there = await self._client.time_ms()
-            back = self._clock.now_ms()
-            if best_rtt is None or back - sent < best_rtt:
-                best_rtt, skew = back - sent, there - (sent + back) // 2
-        self._skew_ms, self._unsure_ms = skew, (best_rtt or 0) // 2 + 1
-        if abs(skew - self._skew_told_ms) > _SKEW_TOLD_MS + self._unsure_ms:
-            self._skew_told_ms = skew
-            word = "behind" if skew > 0 else "ahead of"
-            self._note("clock_skew", None, f"this clock is {abs(skew) / 1000:.1f} s {word} the exchange's")
+    async def _measure(self) -> None:
+        event = await self._time.measure()
+        if event is not None:
+            self._note(event.kind, event.symbol, event.detail)
 
     def _follow_listings(self) -> None:
-        for symbol in self._symbols:
-            reason = self._client.why_not(symbol)
-            if reason is not None:
+        reasons = {symbol: self._client.why_not(symbol) for symbol in self._symbols}
+        for symbol, reason in reasons.items():
+            if reason is None:
+                self._trades_anyway.discard(symbol)
+                if symbol in self._halted:
+                    self._resume(symbol, "trades again")
+            elif reason == "not listed" or symbol not in self._trades_anyway:
                 self._halt(symbol, reason)
-            elif symbol in self._halted:
-                del self._halted[symbol]
-                self._note("fresh", symbol, "trades again")
-        self._here().await_only(set(self._symbols) - self._halted.keys())
+        # The halted ones are watched too: an exchange may call a symbol halted that still has trades.
+        self._watch.follow([symbol for symbol, reason in reasons.items() if reason != "not listed"])
 
     def _halt(self, symbol: str, reason: str) -> None:
         if symbol not in self._halted:
             self._note("halted", symbol, reason)
         self._halted[symbol] = reason
+        self._here().await_only(set(self._symbols) - self._halted.keys())
+
+    def _resume(self, symbol: str, reason: str) -> None:
+        if self._client.why_not(symbol) is not None:
+            self._trades_anyway.add(symbol)
+        del self._halted[symbol]
+        self._note("fresh", symbol, reason)
         self._here().await_only(set(self._symbols) - self._halted.keys())
 
     # --- small things -------------------------------------------------------------------------------------------------
@@ -418,10 +412,11 @@ class ExchangeFeed:
         )
         return await retrying(call, *args)
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         """Keep what ended a task that never ends: a mistake of ours, which must not pass in silence."""
@@ -457,15 +452,11 @@ class ExchangeFeed:
     def _next_end(self) -> int:
         return self._next() + MINUTE_MS
 
-    def _now(self) -> int:
-        """Return the exchange's time, rather too early than too late: no candle must be taken before it has closed."""
-        return self._clock.now_ms() + self._skew_ms - self._unsure_ms
-
     def _note(self, kind: EventKind, symbol: str | None, detail: str) -> None:
         if self._assembler is not None:
             self._assembler.note(kind, symbol, detail, self._now())
         else:
-            self._early.append(FeedEvent(self._clock.now_ms(), kind, symbol, detail))
+            self._early.append(FeedEvent(self._now(), kind, symbol, detail))
 
 
 def _span(first_ms: int, last_ms: int) -> str:

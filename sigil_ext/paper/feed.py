@@ -75,8 +75,20 @@ class Clock(Protocol):
         ...
 
 
+class SteadyClock(Clock, Protocol):
+    """A clock that also measures how long things take, whatever is done to the time of day."""
+
+    def steady_ms(self) -> int:
+        """Return ms since some moment; never set, never going back."""
+        ...
+
+
 class SystemClock:
     """The clock on the wall."""
+
+    def steady_ms(self) -> int:
+        """Return ms since the machine started; it stands still while the machine sleeps."""
+        return int(time.monotonic() * 1000)
 
     def now_ms(self) -> int:
         """Return the time in ms since 1970 UTC."""

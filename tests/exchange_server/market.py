@@ -19,7 +19,10 @@ class MarketClock:
         self._began = self._loop.time()
 
     def now_ms(self) -> int:
-        return int(self._start_ms + (self._loop.time() - self._began) * 1000 * self.speed)
+        return self._start_ms + self.steady_ms()
+
+    def steady_ms(self) -> int:
+        return int((self._loop.time() - self._began) * 1000 * self.speed)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / self.speed)
@@ -29,13 +32,16 @@ class MarketClock:
 
 
 class ShiftedClock:
-    """A clock that goes wrong by `off_ms`."""
+    """A clock that is wrong by `off_ms`, which may be changed while it runs, as a person setting it does."""
 
     def __init__(self, clock: MarketClock, off_ms: int) -> None:
-        self._clock, self._off_ms = clock, off_ms
+        self._clock, self.off_ms = clock, off_ms
 
     def now_ms(self) -> int:
-        return self._clock.now_ms() + self._off_ms
+        return self._clock.now_ms() + self.off_ms
+
+    def steady_ms(self) -> int:
+        return self._clock.steady_ms()
 
     async def sleep(self, seconds: float) -> None:
         await self._clock.sleep(seconds)
