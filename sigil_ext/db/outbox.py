@@ -1,16 +1,35 @@
-"""Alerts waiting in the variant's database until somebody delivers them. Never sends. Start at `Outbox.put`."""
+"""Alerts waiting in the variant's database until somebody delivers them. Never sends. Start at `Outbox.put`.
+
+How they are delivered is kept by deliveries.py, what is wrong at present by incidents.py.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.queries import load
+from sigil_ext.rules.messages import EVENTS as EVENTS
 
-EVENTS = (
-    "start", "stop", "entry", "exit", "refused", "protection", "ban", "breaker", "scan_empty", "stale_symbol", "feed_lost",
-    "feed_back", "database_lost", "database_back", "audit", "probe", "daily_summary", "test",
-)  # fmt: skip
-"""Every event that is alerted on; docs/alerts.md says what each means and what to do."""
+_ALERTS = load("alerts")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert as it stands; `deliveries` has a mapping a channel: channel, state, attempts, error."""
+
+    id: int
+    at: datetime
+    event: str
+    reason: str | None
+    title: str
+    body: str
+    state: str
+    settled_at: datetime | None
+    deliveries: Sequence[Mapping[str, Any]]
 
 
 class Outbox:
@@ -29,10 +48,13 @@ class Outbox:
         """
         if event not in EVENTS:
             raise ValueError(f"unknown event '{event}'; known: {', '.join(EVENTS)}")
+        values = {"at": at, "event": event, "reason": reason, "title": title, "body": body, "key": key}
         with self.database.transaction() as cur:
-            cur.execute(
-                "INSERT INTO alerts (at, event, reason, title, body, key) VALUES (%s, %s, %s, %s, %s, %s)"
-                " ON CONFLICT (key) DO NOTHING",
-                (at, event, reason, title, body, key),
-            )
+            cur.execute(_ALERTS["put"], values)
             return bool(cur.rowcount)
+
+    def list(self, *, limit: int = 50, waiting: bool = False) -> list[StoredAlert]:
+        """Return the latest alerts, newest first; `waiting`: only those that some channel still has to get."""
+        with self.database.transaction() as cur:
+            cur.execute(_ALERTS["list"], {"limit": limit, "waiting": waiting})
+            return [StoredAlert(*row) for row in cur.fetchall()]

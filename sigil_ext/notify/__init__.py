@@ -1,4 +1,4 @@
-"""Notify: one file a channel, and the outbox. Empty until the paper engine is built.
+"""Notify: alerts leave the outbox through channels (apprise addresses), each alert once through each channel.
 
-Never here: decisions about trades.
+Never here: decisions about trades, or what an alert says (rules/messages.py). Read `sender.py` first, then `channel.py`.
 """

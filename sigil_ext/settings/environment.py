@@ -23,7 +23,9 @@ from sigil_ext.settings.overlays import RESEARCH_ONLY
 from sigil_ext.settings.project import Project
 
 URL_KEY = "SIGIL_DATABASE_URL"
-_KNOWN_SIGIL_KEYS = (URL_KEY, "SIGIL_MODE", "SIGIL_HOME")
+ALERT_KEYS = ("SIGIL_ALERT_URLS", "SIGIL_ALERT_EVENTS", "SIGIL_ALERT_EXIT_REASONS")
+_KNOWN_SIGIL_KEYS = (URL_KEY, "SIGIL_MODE", "SIGIL_HOME", *ALERT_KEYS)
+_KEYS_OF_VARIANTS = tuple(f"{key}_" for key in (URL_KEY, *ALERT_KEYS))
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
 _URL_OPTIONS = ("host", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs")
 
@@ -77,7 +79,11 @@ class Environment(BaseSettings):
     app_port: int = Field(default=9000, ge=1, le=65535, alias="APP_PORT")
     database_url: SecretStr | None = Field(default=None, alias=URL_KEY)
     mode: Literal["draft"] | None = Field(default=None, alias="SIGIL_MODE")
+    alert_urls: SecretStr | None = Field(default=None, alias="SIGIL_ALERT_URLS")
+    alert_events: str | None = Field(default=None, alias="SIGIL_ALERT_EVENTS")
+    alert_exit_reasons: str | None = Field(default=None, alias="SIGIL_ALERT_EXIT_REASONS")
     variant_urls: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
+    variant_alerts: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 
     @field_validator("mode", mode="before")
     @classmethod
@@ -119,11 +125,12 @@ def load_environment(project: Project) -> Environment:
     try:
         in_file = {k: v for k, v in dotenv_values(project.env_file).items() if v} if project.env_file.exists() else {}
         for key in in_file:
-            if key.startswith("SIGIL_") and key not in _KNOWN_SIGIL_KEYS and not key.startswith(f"{URL_KEY}_"):
+            if key.startswith("SIGIL_") and key not in _KNOWN_SIGIL_KEYS and not key.startswith(_KEYS_OF_VARIANTS):
                 raise SettingsError(f"unknown key '{key}' in {project.env_file}; {hint(key, _KNOWN_SIGIL_KEYS)}")
         both = {**in_file, **{k: v for k, v in os.environ.items() if v}}
         urls = {k: SecretStr(v) for k, v in both.items() if k.startswith(f"{URL_KEY}_")}
-        return Environment(_env_file=project.env_file if in_file else None, variant_urls=urls)
+        alerts = {k: SecretStr(v) for k, v in both.items() if k.startswith("SIGIL_ALERT_") and k not in ALERT_KEYS}
+        return Environment(_env_file=project.env_file if in_file else None, variant_urls=urls, variant_alerts=alerts)
     except ValidationError as error:
         # Only names and reasons: the refused value may be a secret.
         first = error.errors(include_input=False)[0]
@@ -157,9 +164,9 @@ def database_name(variant: str) -> str:
     return "sigil" if variant == "baseline" else "sigil_" + re.sub(r"\W", "_", variant.lower())
 
 
-def variant_key(variant: str) -> str:
-    """Return the name of the key that holds the address of `variant`'s own database."""
-    return f"{URL_KEY}_" + re.sub(r"\W", "_", variant.upper())
+def variant_key(variant: str, key: str = URL_KEY) -> str:
+    """Return the name of `variant`'s own key: of the address of its database, or of another `key`."""
+    return f"{key}_" + re.sub(r"\W", "_", variant.upper())
 
 
 def _parse_url(secret: SecretStr, key: str, name: str, *, path_names_database: bool) -> DatabaseAddress:

@@ -20,7 +20,7 @@ def test_there_are_queries():
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_every_query_has_text_and_is_used_by_its_name(subject):
     for name, text in queries.load(subject).items():
-        assert re.match(r"(--|SELECT|INSERT|UPDATE)", text), name
+        assert re.match(r"(--|SELECT|INSERT|UPDATE|DELETE|WITH)", text), name
         assert f'"{name}"' in USED, name
 
 
