@@ -38,6 +38,7 @@ PROGRAM = "valkey-server"
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
 MAX_LOG_BYTES = 20_000_000
+_BROKEN_DATA = ("Bad file format", "AOF manifest", "Unrecoverable error", "Wrong signature")
 _OWN = f"or name a server of your own as {REDIS_URL_KEY} in .env"
 
 
@@ -190,7 +191,8 @@ class _Server:
             if ended in said:
                 if not last and "Address already in use" in said:
                     return None
-                raise self._failed(_cause(said))
+                broken = any(words in said for words in _BROKEN_DATA)
+                raise self._failed(_cause(said) + (f"; move {self.data} away to begin anew" if broken else ""))
             if time.monotonic() > deadline and "Loading" not in said:
                 raise self._failed(f"it is not ready after {START_LIMIT_S:.0f} s")
             time.sleep(0.01)

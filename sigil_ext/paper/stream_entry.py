@@ -51,7 +51,7 @@ def decode(entry_id: str, fields: Mapping[str, str]) -> Entry | None:
         return None
     try:
         found = json.loads(fields["minute"])
-        candles = {str(s): _row(found["candles"][s], open_ms) for s in sorted(found["candles"])}
+        candles = {str(s): _row(row, open_ms) for s, row in sorted(found["candles"].items())}
         minute = ClosedMinute(int(found["open_ms"]), candles, bool(found["downtime"]))
         events = tuple(_event(*e) for e in found.get("events", ()))
         entry = Entry(minute, frozenset(map(str, found.get("absent", ()))), events)

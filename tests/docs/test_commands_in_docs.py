@@ -38,6 +38,7 @@ def project(tmp_path_factory):
     (home / "storage").mkdir()
     yield home
     run(home, "sigil db stop")
+    run(home, "sigil feed server stop")
 
 
 def run(home: Path, command: str) -> subprocess.CompletedProcess[str]:

