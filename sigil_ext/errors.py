@@ -4,6 +4,7 @@
     |-- DatabaseUnavailable        no server, no disk, wrong password
     |-- LockHeld                   another process holds the lock
     |-- SimulationFailed           Jesse refused or broke off a run
+    |-- ExchangeUnreachable        no network, a ban, a country that it does not serve
     `-- UsageError                 exit status 2: what was typed or written down is wrong
         |-- UnknownVariant
         |-- UnknownSymbol
@@ -38,6 +39,10 @@ class LockHeld(SigilError):
 
 class SimulationFailed(SigilError):
     """Jesse refused or broke off a simulation; the message is Jesse's own."""
+
+
+class ExchangeUnreachable(SigilError):
+    """The exchange gave no usable answer for as long as there was patience."""
 
 
 class UsageError(SigilError):

@@ -212,18 +212,23 @@ class MinuteAssembler:
     def _fault(self, symbol: str, row: Row, now_ms: int) -> str | None:
         if symbol not in self.symbols:
             return f"{symbol} was not asked for"
-        if len(row) != 6 or not all(isinstance(v, int | float) and math.isfinite(v) for v in row):
-            return f"not six numbers: {row!r:.120}"
-        stamp, open_, close, high, low, volume = row
-        if stamp % MINUTE_MS or stamp < _EARLIEST_MS:
-            return f"{stamp:.0f} is not the open time of a minute"
-        if stamp + MINUTE_MS > now_ms + self._ahead_ms:
-            return f"{_clock(int(stamp))} lies in the future"
-        if low <= 0 or high < max(open_, close, low) or low > min(open_, close):
-            return f"an impossible bar at {_clock(int(stamp))}: {row[1:]}"
-        if volume < 0:
-            return f"{_clock(int(stamp))} has a volume of {volume}"
-        return None
+        return candle_fault(row, now_ms + self._ahead_ms)
+
+
+def candle_fault(row: Row, latest_ms: int) -> str | None:
+    """Return why this cannot be a candle that ended at `latest_ms` or before; None where it can."""
+    if len(row) != 6 or not all(isinstance(v, int | float) and math.isfinite(v) for v in row):
+        return f"not six numbers: {row!r:.120}"
+    stamp, open_, close, high, low, volume = row
+    if stamp % MINUTE_MS or stamp < _EARLIEST_MS:
+        return f"{stamp:.0f} is not the open time of a minute"
+    if stamp + MINUTE_MS > latest_ms:
+        return f"{_clock(int(stamp))} lies in the future"
+    if low <= 0 or high < max(open_, close, low) or low > min(open_, close):
+        return f"an impossible bar at {_clock(int(stamp))}: {row[1:]}"
+    if volume < 0:
+        return f"{_clock(int(stamp))} has a volume of {volume}"
+    return None
 
 
 def _clock(open_ms: int) -> str:
