@@ -21,10 +21,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from sigil_ext.errors import SettingsError, UsageError, hint
 from sigil_ext.settings.overlays import RESEARCH_ONLY
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.redis_address import REDIS_URL_KEY, RedisAddress, parse_redis_url
 
 URL_KEY = "SIGIL_DATABASE_URL"
 ALERT_KEYS = ("SIGIL_ALERT_URLS", "SIGIL_ALERT_EVENTS", "SIGIL_ALERT_EXIT_REASONS")
-_KNOWN_SIGIL_KEYS = (URL_KEY, "SIGIL_MODE", "SIGIL_HOME", *ALERT_KEYS)
+_KNOWN_SIGIL_KEYS = (URL_KEY, REDIS_URL_KEY, "SIGIL_MODE", "SIGIL_HOME", *ALERT_KEYS)
 _KEYS_OF_VARIANTS = tuple(f"{key}_" for key in (URL_KEY, *ALERT_KEYS))
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
 _URL_OPTIONS = ("host", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs")
@@ -78,6 +79,7 @@ class Environment(BaseSettings):
     app_host: str = Field(default="127.0.0.1", alias="APP_HOST")
     app_port: int = Field(default=9000, ge=1, le=65535, alias="APP_PORT")
     database_url: SecretStr | None = Field(default=None, alias=URL_KEY)
+    redis_url: SecretStr | None = Field(default=None, alias=REDIS_URL_KEY)
     mode: Literal["draft"] | None = Field(default=None, alias="SIGIL_MODE")
     alert_urls: SecretStr | None = Field(default=None, alias="SIGIL_ALERT_URLS")
     alert_events: str | None = Field(default=None, alias="SIGIL_ALERT_EVENTS")
@@ -114,6 +116,14 @@ class Environment(BaseSettings):
                 source="POSTGRES_HOST",
             )
         return None
+
+    def redis(self) -> RedisAddress | None:
+        """Return where the user's Redis is, None when the embedded one is meant.
+
+        Raises:
+            SettingsError: the address cannot be read; the message names the key, never the value.
+        """
+        return None if self.redis_url is None else parse_redis_url(self.redis_url)
 
 
 def load_environment(project: Project) -> Environment:
