@@ -1,7 +1,6 @@
-"""What the probe leaves in a variant's database: a row for each run, and the incidents that are still open.
+"""What the probe asks of a variant's database and leaves there: a row for each run. Incidents are kept by incidents.py.
 
-Incidents open and close with their alert in one transaction, and two probes at once wait for each other at the incident's
-row, so that each is told once. Start at `ProbeLog`.
+Start at `ProbeLog`.
 """
 
 from __future__ import annotations
@@ -71,23 +70,3 @@ class ProbeLog:
                 (host, json.dumps(list(findings)), took_ms),
             )
             cur.execute("DELETE FROM probe_runs WHERE at < now() - make_interval(days => %s)", (KEPT_DAYS,))
-
-    def open_incident(self, key: str, detail: str) -> datetime | None:
-        """Note that `key` is wrong; return when the incident was opened if that is now, None if it was open before."""
-        with self.database.transaction() as cur:
-            cur.execute(
-                "INSERT INTO incidents (key, opened_at, last_seen_at, detail)"
-                " VALUES (%s, clock_timestamp(), clock_timestamp(), %s)"
-                " ON CONFLICT (key) DO UPDATE SET last_seen_at = EXCLUDED.last_seen_at, detail = EXCLUDED.detail"
-                " RETURNING opened_at, xmax = 0",
-                (key, detail),
-            )
-            row = cur.fetchone()
-        return row[0] if row and row[1] else None
-
-    def close_incident(self, key: str) -> tuple[datetime, str] | None:
-        """Note that `key` is well again; return when it was opened and what it was, None if it was not open."""
-        with self.database.transaction() as cur:
-            cur.execute("DELETE FROM incidents WHERE key = %s RETURNING opened_at, detail", (key,))
-            row = cur.fetchone()
-        return (row[0], row[1]) if row else None

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
+from sigil_ext.rules.messages import lasting
+
 FindingKind = Literal[
     "never_started", "scan_stale", "scan_hung", "progress_stale", "behind", "stopped", "clock", "clock_skew",
     "probe_gap", "unreachable", "was_unreachable",
@@ -87,7 +89,7 @@ def clock_skew(now: datetime, here: datetime, limits: Limits = DEFAULT_LIMITS) -
     if abs(now - here) <= limits.skew:
         return None
     way = "ahead of" if now > here else "behind"
-    return Finding("clock_skew", f"the database's clock is {_span(abs(now - here))} {way} this machine's", trips=False)
+    return Finding("clock_skew", f"the database's clock is {lasting(abs(now - here))} {way} this machine's", trips=False)
 
 
 def probe_gap(previous: datetime | None, now: datetime, limits: Limits = DEFAULT_LIMITS) -> Finding | None:
@@ -106,7 +108,7 @@ def outage(since: datetime, now: datetime, limits: Limits = DEFAULT_LIMITS) -> F
     """
     if now - since <= limits.stale:
         return None
-    return Finding("was_unreachable", f"the database did not answer for {_span(now - since)} until now")
+    return Finding("was_unreachable", f"the database did not answer for {lasting(now - since)} until now")
 
 
 def _scan(view: Beat, now: datetime, limits: Limits) -> list[Finding]:
@@ -152,24 +154,12 @@ def _future(view: Beat, now: datetime, limits: Limits) -> list[Finding]:
         ahead["last candle"] = view.last_candle - now
     if not ahead:
         return []
-    named = ", ".join(f"{name} by {_span(by)}" for name, by in ahead.items())
+    named = ", ".join(f"{name} by {lasting(by)}" for name, by in ahead.items())
     return [Finding("clock", f"in the future of the database's clock: {named}; the clock was moved, so nothing is sure")]
 
 
 def _ago(now: datetime, then: datetime) -> str:
-    return f"{_span(now - then)} ago"
-
-
-def _span(length: timedelta) -> str:
-    minutes, seconds = divmod(int(abs(length.total_seconds())), 60)
-    if minutes < 2:
-        return f"{minutes * 60 + seconds} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes:02d} min"
-    return f"{hours // 24} d {hours % 24} h"
+    return f"{lasting(now - then)} ago"
 
 
 def _at(when: datetime) -> str:

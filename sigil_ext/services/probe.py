@@ -15,13 +15,15 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
 from sigil_ext.errors import SigilError, UnknownVariant, UsageError
 from sigil_ext.rules.liveness import Finding, probe_gap
+from sigil_ext.services.alerts import channels_of
+from sigil_ext.services.outage import database_lost
 from sigil_ext.services.probe_files import Outage, ProbeFiles
 from sigil_ext.services.probe_look import DEADLINE_S, Look, look_at, unreached
 from sigil_ext.services.protections import utc_now
@@ -31,8 +33,8 @@ from sigil_ext.settings.project import Project, find_project
 
 FINE, STALE, UNREACHABLE, WAS_ASLEEP, UNABLE = 0, 1, 3, 4, 5
 
-Sender = Callable[[str, str, str], bool]
-"""Send (variant, title, body) to a person without a database. False: there is no channel. Raises SigilError: it failed."""
+TELLING_S = 45.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,6 @@ def probe(
     project: Project | None = None,
     *,
     trip: bool = True,
-    send: Sender = lambda variant, title, body: False,
     here: Callable[[], datetime] = utc_now,
 ) -> ProbeRun:
     """Look at `variants` (default: all that trade), trip breakers, tell of it, leave a trace.
@@ -92,7 +93,8 @@ def probe(
     problems: list[str] = []
     gap, outages = _remembered(files, at, problems)
     looks = _look_at_all(targets, project, outages, at, trip=trip, problems=problems)
-    _tell_of_outages(files, looks, at, send, problems)
+    _keep_outages(files, looks, at, problems)
+    looks = _tell_of_outages(project, looks, at)
     took_ms = int((time.monotonic() - began) * 1000)
     problems += files.problems
     run = ProbeRun(at, socket.gethostname(), took_ms, tuple(looks), gap, tuple(problems))
@@ -131,48 +133,57 @@ def _look_at_all(
     targets: dict[str, bool], project: Project, outages: dict[str, Outage], at: datetime, *, trip: bool,
     problems: list[str],
 ) -> list[Look]:  # fmt: skip
-    """Look at all of them at once, each in a thread that nobody waits for longer than the deadline."""
-    results: dict[str, Look | None] = {}
+    def look(variant: str) -> Look | None:
+        outage, optional = outages.get(variant), targets[variant]
+        return look_at(variant, project, trip=trip, outage=outage, here=at, optional=optional)
 
-    def work(variant: str, optional: bool) -> None:
-        results[variant] = look_at(
-            variant, project, trip=trip, outage=outages.get(variant), here=at, optional=optional
-        )
-
-    # Daemons: a thread that waits for a server that never answers must not keep this process from its end.
-    threads = {v: threading.Thread(target=work, args=(v, o), name=v, daemon=True) for v, o in targets.items()}
-    for thread in threads.values():
-        thread.start()
-    deadline = time.monotonic() + DEADLINE_S
+    answers, late = _all_at_once(targets, look, DEADLINE_S)
     looks: list[Look] = []
-    for variant, thread in threads.items():
-        thread.join(max(0.0, deadline - time.monotonic()))
-        if variant in results:
-            look = results[variant]
-        elif thread.is_alive():
-            look = unreached(variant, f"database of {variant}", f"the database did not answer within {DEADLINE_S:.0f} s")
-        else:
-            problems.append(f"the look at {variant} failed in an unforeseen way")
-            look = None
-        if look is not None:
-            looks.append(look)
+    for variant in targets:
+        if variant in late:
+            why = f"the database did not answer within {DEADLINE_S:.0f} s"
+            looks.append(unreached(variant, f"database of {variant}", why))
+        elif variant not in answers:
+            problems.append(f"the look at {variant} failed in an unforeseen way, see the messages above")
+        elif (seen := answers[variant]) is not None:
+            looks.append(seen)
     return looks
 
 
-def _tell_of_outages(
-    files: ProbeFiles, looks: Sequence[Look], at: datetime, send: Sender, problems: list[str]
-) -> None:
-    """Note which databases do not answer, and tell of each once, past the database; forget those that answer again."""
+def _all_at_once(names: Iterable[str], work: Callable[[str], T], limit_s: float) -> tuple[dict[str, T], set[str]]:
+    """Return what `work` says of each name, and the names that it is not done with after `limit_s`.
+
+    A name in neither failed; Python says on stderr how. One that hangs or fails keeps nobody from the others.
+    """
+    answers: dict[str, T] = {}
+
+    def note(name: str) -> None:
+        answers[name] = work(name)
+
+    # Daemons: a thread that waits for a server that never answers must not keep this process from its end.
+    threads = {name: threading.Thread(target=note, args=(name,), name=name, daemon=True) for name in names}
+    for thread in threads.values():
+        thread.start()
+    deadline = time.monotonic() + limit_s
+    for thread in threads.values():
+        thread.join(max(0.0, deadline - time.monotonic()))
+    late = {name for name, thread in threads.items() if thread.is_alive()}
+    return dict(answers), late
+
+
+def _keep_outages(files: ProbeFiles, looks: Sequence[Look], at: datetime, problems: list[str]) -> None:
+    """Note since when databases do not answer; forget those that do again and owe nothing."""
     try:
         with files.locked() as mine:
             if not mine:
-                problems.append("another probe has held the state of the outages for a minute; it was left alone")
+                problems.append("another probe has held the state of the outages for long; it was left alone")
                 return
             before = files.outages()
             after = dict(before)
             for look in looks:
                 if not look.reached:
-                    after[look.variant] = _outage(look, before.get(look.variant), at, send, problems)
+                    since = before[look.variant].since if look.variant in before else at
+                    after[look.variant] = Outage(since, at, look.findings[0].detail)
                 elif look.outage_settled:
                     after.pop(look.variant, None)
             if after != before:
@@ -181,17 +192,27 @@ def _tell_of_outages(
         problems.append(f"outages could not be noted in {files.home}: {error.strerror or error}")
 
 
-def _outage(look: Look, known: Outage | None, at: datetime, send: Sender, problems: list[str]) -> Outage:
-    detail = look.findings[0].detail
-    outage = replace(known, last_seen=at, detail=detail) if known else Outage(at, at, detail)
-    if outage.told:
-        return outage
-    body = f"{detail}\nIts breaker cannot be tripped while that lasts; nothing can be entered without the database."
-    try:
-        return replace(outage, told=send(look.variant, f"{look.variant}: database does not answer", body))
-    except SigilError as error:
-        problems.append(f"nobody could be told of the database of {look.variant}: {error}")
-        return outage
+def _tell_of_outages(project: Project, looks: Sequence[Look], at: datetime) -> list[Look]:
+    """Tell of databases that do not answer, each channel once for an outage, past the database."""
+
+    def tell(variant: str) -> Look:
+        look = lost[variant]
+        try:
+            channels = channels_of(variant, project)
+            told = database_lost(project, variant, look.findings[0].detail, channels, now=at, grace=timedelta())
+        except SigilError as error:
+            return replace(look, problems=(*look.problems, f"nobody could be told: {error}"))
+        except OSError as error:
+            problem = f"nobody could be told: {error.filename}: {error.strerror}"
+            return replace(look, problems=(*look.problems, problem))
+        return replace(look, channels=len(channels), told=tuple(f"database lost ({name})" for name in told))
+
+    lost = {look.variant: look for look in looks if not look.reached}
+    answers, late = _all_at_once(lost, tell, TELLING_S)
+    for variant in set(lost) - set(answers):
+        why = "took too long" if variant in late else "failed in an unforeseen way"
+        answers[variant] = replace(lost[variant], problems=(*lost[variant].problems, f"telling of it {why}"))
+    return [answers.get(look.variant, look) for look in looks]
 
 
 def _document(look: Look) -> dict[str, Any]:
@@ -210,6 +231,7 @@ def _document(look: Look) -> dict[str, Any]:
             "tripped": breaker.tripped, "reason": breaker.reason, "tripped_now": look.tripped_now,
         },
         "told": list(look.told),
+        "channels": look.channels,
         "problems": list(look.problems),
     }  # fmt: skip
 

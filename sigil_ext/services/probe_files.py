@@ -1,11 +1,11 @@
 """What the probe remembers on this machine, because a database that does not answer cannot remember it.
 
     storage/probe/last.json    the last run: when, where, what it found; rewritten by each run, whole or not at all
-    storage/probe/state.json   databases that do not answer, since when, and whether anybody was told
-    storage/probe/lock         held while the state is read, told of and written
+    storage/probe/state.json   databases that do not answer, and since when: their breakers may have to trip when they do again
+    storage/probe/lock         held while the state is read and written
 
-A file that cannot be read as what it should be is put aside and said; the worst that follows is a message told twice.
-Start at `ProbeFiles`.
+Who was told of an outage is kept by services/outage.py. A file that cannot be read as what it should be is put aside and
+said. Start at `ProbeFiles`.
 """
 
 from __future__ import annotations
@@ -21,21 +21,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-LOCK_LIMIT_S = 60.0
+LOCK_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A database that does not answer. `told`: the alert went out."""
+    """A database that does not answer: first and last time that a probe saw it so, and what it said."""
 
     since: datetime
     last_seen: datetime
     detail: str
-    told: bool = False
-
-    def key(self) -> str:
-        """Return the name of the incident, the same for every probe that sees it."""
-        return f"probe:unreachable:{self.since.isoformat()}"
 
 
 class ProbeFiles:
@@ -65,7 +60,7 @@ class ProbeFiles:
                 since, seen = _time(kept["since"]), _time(kept["last_seen"])
                 if since is None or seen is None:
                     raise ValueError
-                found[str(variant)] = Outage(since, seen, str(kept["detail"]), kept["told"] is True)
+                found[str(variant)] = Outage(since, seen, str(kept["detail"]))
         except (AttributeError, KeyError, TypeError, ValueError):
             self._put_aside("state.json")
             return {}

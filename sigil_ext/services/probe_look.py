@@ -1,4 +1,4 @@
-"""The probe's look at one variant: read the heartbeat, judge it, trip the breaker, note it and have it told once.
+"""The probe's look at one variant: read the heartbeat, judge it, trip the breaker, note it, tell a person once.
 
 Never creates, migrates or starts anything: a database that is not there is a finding. Start at `look_at`.
 """
@@ -16,19 +16,24 @@ import psycopg2
 from sigil_ext.db import embedded
 from sigil_ext.db.connection import EMBEDDED, Database, exists
 from sigil_ext.db.heartbeat import Heartbeat, HeartbeatRow
+from sigil_ext.db.incidents import Incidents
 from sigil_ext.db.outbox import Outbox
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.probe_log import ProbeLog
 from sigil_ext.errors import DatabaseUnavailable, SettingsError, SigilError
-from sigil_ext.rules import liveness
+from sigil_ext.notify.sender import Sender
+from sigil_ext.rules import liveness, messages
 from sigil_ext.rules.liveness import Finding
 from sigil_ext.rules.types import Breaker
+from sigil_ext.services.alerts import channels_of
+from sigil_ext.services.outage import database_back
 from sigil_ext.services.probe_files import Outage
 from sigil_ext.settings.environment import DatabaseAddress, database_name, load_environment
 from sigil_ext.settings.project import Project
 
 ACTOR = "probe"
-DEADLINE_S = 45.0
+DELIVERY_S = 20.0
+DEADLINE_S = 75.0
 """More than all limits of one look together: whoever takes longer hangs in a way that no limit of PostgreSQL ends."""
 _APART = frozenset({"clock_skew", "probe_gap", "was_unreachable"})
 """Findings that are told of on their own; all others of a variant are one incident, however many there are."""
@@ -49,6 +54,8 @@ class Look:
     tripped_now: bool = False
     told: tuple[str, ...] = ()
     """Titles of the alerts that this run wrote."""
+    channels: int | None = None
+    """Alert channels of the variant; with none, nobody is told. None: not asked for."""
     problems: tuple[str, ...] = ()
     """What the probe should have done and could not."""
     outage_settled: bool = False
@@ -76,7 +83,8 @@ def look_at(
         if optional and look.heartbeat is None:
             return None
         look = _tripped(log, look, trip=trip)
-        return _noted(log, look, outage, began)
+        look = _noted(log, look, outage, began)
+        return _delivered(database, project, look, here)
     except (DatabaseUnavailable, SettingsError) as error:
         return unreached(variant, place, str(error))
     except (psycopg2.errors.UndefinedColumn, psycopg2.errors.UndefinedTable):
@@ -149,12 +157,10 @@ def _noted(log: ProbeLog, look: Look, outage: Outage | None, began: float) -> Lo
     """Write the trace, open and close incidents, and put what has to be told into the outbox: all or nothing."""
     try:
         with log.bounded():
-            now = log.clock()
             told = [
-                *_incident(log, look, "stale", [f for f in look.findings if f.kind not in _APART], now),
-                *_incident(log, look, "clock_skew", [f for f in look.findings if f.kind == "clock_skew"], now),
-                *_gap(log, look, now),
-                *(_back(log, look, outage, now) if outage else ()),
+                *_incident(log, look, "probe:stale", [f for f in look.findings if f.kind not in _APART]),
+                *_incident(log, look, "probe:clock_skew", [f for f in look.findings if f.kind == "clock_skew"]),
+                *_gap(log, look),
             ]
             log.note_run(
                 host=socket.gethostname(),
@@ -169,49 +175,54 @@ def _noted(log: ProbeLog, look: Look, outage: Outage | None, began: float) -> Lo
     return replace(look, told=tuple(told), outage_settled=outage is not None and not owed)
 
 
-def _incident(log: ProbeLog, look: Look, name: str, found: Sequence[Finding], now: datetime) -> list[str]:
-    key = f"probe:{name}"
+def _incident(log: ProbeLog, look: Look, key: str, found: Sequence[Finding]) -> list[str]:
+    incidents = Incidents(log.database)
+    tripped = look.breaker is not None and look.breaker.tripped
+    details = [f.detail for f in found]
     if found:
-        opened = log.open_incident(key, "; ".join(f.detail for f in found))
-        if opened is None:
-            return []
-        body = "\n".join([*(f.detail for f in found), *([look.process] if look.process else []), _after(look)])
-        return _tell(log, f"{look.variant}: {found[0].detail}", body, f"{key}:{opened.isoformat()}", now)
-    if (closed := log.close_incident(key)) is None:
+        also = [*([look.process] if look.process and key == "probe:stale" else []), *look.problems]
+        title, _ = messages.probe(findings=details, tripped=tripped)
+        _, body = messages.probe(findings=[*details, *also], tripped=tripped)
+        new = incidents.open(key, detail="; ".join(details), event="probe", title=title, body=body)
+        return [title] if new else []
+    was = next((i for i in incidents.all() if i.key == key), None)
+    if was is None:
         return []
-    opened, detail = closed
-    body = f"Since {opened:%Y-%m-%d %H:%M} UTC it was: {detail}\n{_after(look)}"
-    return _tell(log, f"{look.variant}: well again", body, f"{key}:{opened.isoformat()}:back", now)
+    title = "probe: well again"
+    after = "the breaker has tripped: entries are blocked until a person resets it" if tripped else "entries are not blocked"
+    body = f"since {was.opened_at:%Y-%m-%d %H:%M} UTC it was: {was.detail}\n{after}"
+    return [title] if incidents.resolve(key, event="probe", title=title, body=body) else []
 
 
-def _gap(log: ProbeLog, look: Look, now: datetime) -> list[str]:
+def _gap(log: ProbeLog, look: Look) -> list[str]:
+    """Tell that the probe had not been running. It runs again by now, so this is over as it is told."""
     told: list[str] = []
     for gap in (f for f in look.findings if f.kind == "probe_gap"):
         previous = log.last_run()
-        key = f"probe:gap:{previous.isoformat() if previous else ''}"
-        told += _tell(log, f"{look.variant}: {gap.detail}", "It runs again. See whether its timer does.", key, now)
+        title, body = f"probe: {gap.detail}", "it runs again; nothing watched in between: see its timer and its machine"
+        if previous and Outbox(log.database).put(
+            "probe", at=log.clock(), title=title, body=body, key=f"probe:gap {previous.isoformat()}"
+        ):
+            told.append(title)
     return told
 
 
-def _back(log: ProbeLog, look: Look, outage: Outage, now: datetime) -> list[str]:
-    told: list[str] = []
-    if not outage.told:  # nobody could be told directly while it lasted
-        told += _tell(log, f"{look.variant}: database does not answer", outage.detail, outage.key(), outage.since)
-    body = f"It did not answer since {outage.since:%Y-%m-%d %H:%M} UTC: {outage.detail}\n{_after(look)}"
-    return told + _tell(log, f"{look.variant}: database answers again", body, f"{outage.key()}:back", now)
-
-
-def _after(look: Look) -> str:
-    if look.problems:
-        return "; ".join(look.problems)
-    if look.breaker and look.breaker.tripped:
-        way_out = f"sigil breaker reset --variant {look.variant} --reason '...'"
-        return f"The breaker has tripped: no entries until a person lets them through with {way_out}"
-    return "The breaker has not tripped."
-
-
-def _tell(log: ProbeLog, title: str, body: str, key: str, at: datetime) -> list[str]:
-    return [title] if Outbox(log.database).put("probe", at=at, title=title, body=body, key=key) else []
+def _delivered(database: Database, project: Project, look: Look, here: datetime) -> Look:
+    """Send what waits in the outbox. The session does it as well, but it is the one that may be dead."""
+    try:
+        if database_back(project, database, now=here):
+            look = replace(look, told=(*look.told, "database is back"))
+        channels = channels_of(look.variant, project)
+        look = replace(look, channels=len(channels))
+        counts = Sender(database).deliver(channels, budget_s=DELIVERY_S)
+        errors = "; ".join(counts.errors)
+    except (SigilError, psycopg2.Error) as error:
+        errors = _one_line(error)
+    except OSError as error:
+        errors = f"{error.filename}: {error.strerror}"
+    if not errors:
+        return look
+    return replace(look, problems=(*look.problems, f"alerts wait in the outbox, not delivered: {errors}"))
 
 
 def _one_line(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,44 @@ from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.settings.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+class Mailbox:
+    """A channel that works: it takes what is posted to it, and answers with `status`."""
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[str, str]] = []
+        self.status = 200
+        box = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                posted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                box.messages.append((posted["title"], posted["message"]))
+                self.send_response(box.status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                """Silent: stderr is what the tests look at."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"json://127.0.0.1:{self.server.server_port}/"
+
+    def titles(self) -> list[str]:
+        return [title for title, _ in self.messages]
+
+
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    box = Mailbox()
+    monkeypatch.setenv("SIGIL_ALERT_URLS", box.url)
+    thread = threading.Thread(target=box.server.serve_forever)
+    thread.start()
+    yield box
+    box.server.shutdown()
+    thread.join()
+    box.server.server_close()
 
 
 class Probed:
@@ -172,15 +212,15 @@ def test_a_killed_process_is_found_tripped_and_told_once_and_told_again_when_it_
     assert again["breaker"]["tripped"] is True
     assert again["breaker"]["tripped_now"] is False
     assert len(probed.trips()) == 1
-    assert probed.alerts() == ["baseline: the last scan ended 26 min ago"]
+    assert probed.alerts() == ["probe: the last scan ended 26 min ago and 1 more"]
     assert probed.incidents() == ["probe:stale"]
     with beating(probed):
         well = probed.probe(status=0)
         assert probed.probe(status=0)["told"] == []
-    assert well["told"] == ["baseline: well again"]
+    assert well["told"] == ["probe: well again"]
     assert well["breaker"]["tripped"] is True, "latching: only a person resets it"
     assert probed.incidents() == []
-    assert probed.alerts() == ["baseline: the last scan ended 26 min ago", "baseline: well again"]
+    assert probed.alerts() == ["probe: the last scan ended 26 min ago and 1 more", "probe: well again"]
 
 
 def test_a_hung_process_is_found_although_it_lives(probed: Probed) -> None:
@@ -196,7 +236,7 @@ def test_a_hung_process_is_found_although_it_lives(probed: Probed) -> None:
         assert look["breaker"]["tripped_now"] is True
         os.kill(child.pid, signal.SIGCONT)
         wait_until(lambda: probed.probe()["alive"])
-    assert probed.alerts()[-1] == "baseline: well again"
+    assert probed.alerts()[-1] == "probe: well again"
     assert len(probed.alerts()) == 2
 
 
@@ -371,6 +411,83 @@ def test_one_database_that_does_not_answer_keeps_the_probe_from_no_other(
     assert "secret" not in (probed.project.storage / "probe" / "state.json").read_text()
 
 
+@contextmanager
+def freezing(probed: Probed, word: bytes) -> Iterator[int]:
+    """A way to the database that stops, with the connection open, at the first query that holds `word`."""
+    address = probed.database.address
+    sockets: list[socket.socket] = []
+
+    def pump(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while (data := source.recv(65536)) and word not in data:
+                target.sendall(data)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection((address.host, address.port))
+                sockets.extend((client, server))
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0), backlog=20) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+    for each in sockets:
+        each.close()
+
+
+def test_a_database_that_falls_silent_within_a_query_does_not_hold_up_the_probe(
+    probed: Probed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = probed.database.address
+    script = "import sigil_ext.services.probe as p; p.DEADLINE_S = 3.0; import sigil_ext.entrypoints.cli.main as m; m.main()"
+    command = [sys.executable, "-c", script, "probe", "--variant", "baseline", "--json"]
+    with freezing(probed, b"scanner_heartbeat") as port:
+        url = f"postgresql://{address.user}:{address.password.get_secret_value()}@127.0.0.1:{port}/{address.name}"
+        environment = {
+            **os.environ, "SIGIL_HOME": str(probed.project.root), "PYTHONPATH": str(ROOT),
+            "SIGIL_DATABASE_URL_BASELINE": url,
+        }  # fmt: skip
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert kinds(json.loads(done.stdout)["variants"]["baseline"]) == ["unreachable"]
+    assert "did not answer within 3 s" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_server_of_its_own_that_is_stopped_hangs_and_comes_back(
+    empty_project: Project, sigil: Callable[..., Any]
+) -> None:
+    """The embedded server of the project itself: SIGSTOP, SIGCONT, stopped by `sigil db stop`, started again."""
+    assert sigil("migrate", "up", project=empty_project).status == 0
+    look = run_baseline(sigil, empty_project, 1)
+    assert kinds(look) == ["never_started"]
+    pid = embedded.status(empty_project).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        assert kinds(run_baseline(sigil, empty_project, 3)) == ["unreachable"]
+        assert time.monotonic() - began < 20
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert kinds(run_baseline(sigil, empty_project, 1)) == ["never_started"]
+    assert sigil("db", "stop", project=empty_project).status == 0
+    look = run_baseline(sigil, empty_project, 3)
+    assert "does not run" in look["findings"][0]["detail"]
+    assert embedded.status(empty_project).running is False
+    assert sigil("db", "start", project=empty_project).status == 0
+    assert kinds(run_baseline(sigil, empty_project, 1)) == ["never_started"]
+
+
+def run_baseline(sigil: Callable[..., Any], project: Project, status: int) -> dict[str, Any]:
+    ran = sigil("probe", "--variant", "baseline", "--json", project=project)
+    assert ran.status == status, ran.out + ran.err
+    return dict(json.loads(ran.out)["variants"]["baseline"])
+
+
 def test_the_probe_starts_no_server_and_makes_no_database(
     empty_project: Project, sigil: Callable[..., Any]
 ) -> None:
@@ -378,7 +495,7 @@ def test_the_probe_starts_no_server_and_makes_no_database(
     assert ran.status == 3
     assert {kinds(look)[0] for look in json.loads(ran.out)["variants"].values()} == {"unreachable"}
     assert embedded.status(empty_project).initialised is False
-    assert sorted(p.name for p in empty_project.storage.iterdir()) == ["probe"]
+    assert not (empty_project.storage / "postgres").exists()
 
 
 def test_a_database_that_does_not_exist_is_a_finding_and_stays_away(
@@ -402,22 +519,56 @@ def test_a_database_without_the_schema_is_a_finding_and_stays_as_it_is(
         assert cur.fetchone() == (0,)
 
 
-def test_an_outage_is_noted_on_this_machine_and_told_when_the_database_is_back(
-    probed: Probed, monkeypatch: pytest.MonkeyPatch
+def test_an_outage_is_told_once_past_the_database_and_once_more_when_it_is_over(
+    probed: Probed, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = probed.database.address.url().get_secret_value()
     probed.beat()
     monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", "postgresql://u@127.0.0.1:1/x")
-    probed.probe(status=3)
-    first = outages(probed)["baseline"]
-    probed.probe(status=3)
-    assert outages(probed)["baseline"]["since"] == first["since"]
+    look = probed.probe(status=3)
+    assert len(look["told"]) == 1
+    since = outages(probed)["baseline"]["since"]
+    assert probed.probe(status=3)["told"] == []
+    assert outages(probed)["baseline"]["since"] == since
+    assert mailbox.titles() == ["baseline: database lost"]
     monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", url)
-    look = probed.probe(status=0)
-    assert look["told"] == ["baseline: database does not answer", "baseline: database answers again"]
-    assert outages(probed) == {}
+    assert probed.probe(status=0)["told"] == ["database is back"]
     assert probed.probe(status=0)["told"] == []
+    assert mailbox.titles() == ["baseline: database lost", "baseline: database is back"]
+    assert outages(probed) == {}
     assert probed.trips() == [], "short: entries resume by themselves"
+
+
+def test_a_finding_is_delivered_by_the_probe_because_the_session_may_be_dead(probed: Probed, mailbox: Mailbox) -> None:
+    probed.beat()
+    probed.pass_time(26)
+    for _ in range(2):
+        probed.probe(status=1)
+    ((title, body),) = mailbox.messages
+    assert title == "baseline: probe: the last scan ended 26 min ago and 1 more"
+    assert "no process holds the session's lock" in body
+    assert "breaker tripped: entries are blocked until a person resets it" in body
+    probed.beat()
+    probed.probe(status=0)
+    assert mailbox.titles()[1:] == ["baseline: probe: well again"]
+    assert "since" in mailbox.messages[1][1]
+
+
+def test_an_alert_that_cannot_be_delivered_is_status_5_and_is_delivered_when_it_can(
+    probed: Probed, mailbox: Mailbox
+) -> None:
+    mailbox.status = 503
+    probed.beat()
+    probed.pass_time(26)
+    look = probed.probe(status=5)
+    assert "not delivered" in look["problems"][0]
+    assert "answered 503" in look["problems"][0]
+    assert look["breaker"]["tripped_now"] is True
+    mailbox.status, mailbox.messages = 200, []
+    probed.execute("UPDATE alert_channels SET next_attempt_at = now()")
+    probed.probe(status=1)
+    probed.probe(status=1)
+    assert mailbox.titles() == ["baseline: probe: the last scan ended 26 min ago and 1 more"]
 
 
 def test_after_a_long_outage_the_breaker_trips_as_soon_as_it_can(
@@ -439,7 +590,6 @@ def test_after_a_long_outage_the_breaker_trips_as_soon_as_it_can(
     assert look["breaker"]["tripped_now"] is True
     assert "did not answer for 26 min" in probed.trips()[0][1]
     assert probed.probe(status=0)["alive"] is True
-    assert len(probed.alerts()) == 2
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"outages": []}', '{"outages": {"baseline": {"since": 5}}}', "\x00"])

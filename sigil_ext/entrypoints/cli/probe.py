@@ -48,6 +48,8 @@ def _show(run: ProbeRun) -> None:
     lines = [f"{look.variant}: {line}" for look in run.looks for line in _lines(look)]
     for line in [*lines, *([run.gap.detail] if run.gap else []), *(f"could not: {p}" for p in run.problems)]:
         click.echo(line)
+    if any(look.findings and look.channels == 0 for look in run.looks):
+        click.echo("nobody is told: no alert channel is configured; see docs/alerts.md")
 
 
 def _lines(look: Look) -> list[str]:
