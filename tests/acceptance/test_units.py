@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -52,13 +53,18 @@ def parse(arguments: list[str]) -> None:
         context = click.Context(command, info_name=name)
 
 
-def install(folder: Path, *, place: Path) -> list[Path]:
-    """Copy the units as docs/liveness.md says, for a checkout at `place` and the user who runs the tests."""
-    copies = []
-    for unit in UNITS:
-        text = unit.read_text().replace(PLACE, str(place))
-        copies.append(folder / unit.name)
-        copies[-1].write_text(text.replace("User=sigil", "User=root").replace("Group=sigil", "Group=root"))
+def install(target: Path, place: Path) -> list[Path]:
+    """Run the loop of docs/liveness.md that installs the units, in the checkout `place`, into `target`."""
+    page = (ROOT / "docs" / "liveness.md").read_text()
+    (loop,) = re.findall(r"^for unit in .*?^done$", page, re.DOTALL | re.MULTILINE)
+    here = loop.replace('| sudo tee "/etc/systemd/system/$(basename "$unit")" >/dev/null', f'> "{target}/$(basename "$unit")"')
+    assert here != loop
+    (place / "scripts").symlink_to(ROOT / "scripts")
+    subprocess.run(["/bin/sh", "-c", here], cwd=place, check=True, env={**os.environ, "PWD": str(place)})
+    copies = [target / unit.name for unit in UNITS]
+    for copy in copies:
+        assert PLACE not in copy.read_text()
+        assert "=sigil\n" not in copy.read_text()
     return copies
 
 
@@ -74,7 +80,7 @@ def make_installation(root: Path) -> Path:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here; the tests below read the units")
 def test_systemd_finds_nothing_wrong_with_the_units(tmp_path: Path) -> None:
     make_installation(tmp_path / "place")
-    copies = install(tmp_path, place=tmp_path / "place")
+    copies = install(tmp_path, tmp_path / "place")
     done = subprocess.run(["systemd-analyze", "verify", *map(str, copies)], capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
     broken = tmp_path / "sigil-probe.service"
