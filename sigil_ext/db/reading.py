@@ -20,7 +20,6 @@ from sigil_ext.db import embedded
 from sigil_ext.db.connection import EMBEDDED, Database
 from sigil_ext.db.postgres_store import row_symbol, store_symbol
 from sigil_ext.db.queries import load
-from sigil_ext.errors import DatabaseUnavailable
 from sigil_ext.rules.types import Signal
 from sigil_ext.settings.environment import DatabaseAddress, database_name, load_environment
 from sigil_ext.settings.project import Project
@@ -96,9 +95,9 @@ def find_database(project: Project, variant: str) -> Database | None:
     """
     if address := load_environment(project).database(variant):
         return Database(variant, address)
-    if not embedded.status(project).running:
+    server = embedded.running_address(project)
+    if server is None:
         return None
-    server = embedded.ensure_running(project)  # it runs, so this only reads where
     return Database(
         variant,
         DatabaseAddress(server.host, server.port, server.user, server.password, database_name(variant), EMBEDDED),
@@ -257,13 +256,6 @@ def barred_and_held_at(database: Database, at: datetime) -> tuple[frozenset[str]
         banned = frozenset(store_symbol(row[0]) for row in cur.fetchall())
         cur.execute(_READING["held_at"], {"at": at, "variant": database.variant})
         return banned, frozenset(store_symbol(row[0]) for row in cur.fetchall())
-
-
-def demand_running(found: Database | None, variant: str) -> Database:
-    """Return `found`; refuse where the embedded server does not run."""
-    if found is None:
-        raise DatabaseUnavailable(f"no database of variant '{variant}' can be read: the embedded server does not run")
-    return found
 
 
 def _rows(packed: Any) -> NDArray[np.float64]:

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "candles": ("sigil_ext.entrypoints.cli.candles:candles", "Import, list and check candles."),
     "config": ("sigil_ext.entrypoints.cli.config:config", "Show and check the settings of variants."),
     "db": ("sigil_ext.entrypoints.cli.db:db", "Start, stop and look at the embedded PostgreSQL."),
+    "doctor": ("sigil_ext.entrypoints.cli.doctor:doctor", "What Sigil needs around it: each line ok or what to do."),
     "feed": ("sigil_ext.entrypoints.cli.feed:feed", "Publish minutes into a Redis stream; how it stands."),
     "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
     "pause": ("sigil_ext.entrypoints.cli.breaker:pause", "Block entries of a variant until resume."),
