@@ -94,8 +94,8 @@ async def _next(
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
             return None
-        if session.lost_since is not None and not coming.done():
-            await asyncio.to_thread(session.try_return)
+        if not coming.done():
+            await asyncio.to_thread(session.obey_now if session.lost_since is None else session.try_return)
     return coming.result()
 
 

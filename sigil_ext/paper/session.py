@@ -7,10 +7,9 @@ not at all: a process that is killed at any instant has either processed a minut
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
 from sigil_ext.settings.overlays import Variant, flatten
 
-HOUR_MS = 3_600_000
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
 KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
 
@@ -223,10 +221,6 @@ class PaperSession:
                 self._kept.pop(0)
             since, self.lost_since = self.lost_since, None
             log.warning("database back", variant=self.variant.name, lost_since=since.isoformat())
-            if self.conduct.alerts:
-                with self.database.one_transaction(self._link):
-                    message = messages.database_back(since=since, until=_now())
-                    self._put(Alert("database_back", _now(), message, key=f"database_back:{since.isoformat()}"))
             return True
         except DatabaseUnavailable:
             self.store.lost = True
@@ -293,9 +287,25 @@ class PaperSession:
         if self.conduct.feed == "replay" and end_ms % self._bar_ms == 0:  # live, the scan job beats
             self.heartbeat.scan_started()
             self.heartbeat.scan_ended()
-        if self.conduct.alerts and end_ms % HOUR_MS == 0:
-            self._put_refused(end_ms)
         self.heartbeat.progress(minute.open_ms, session_id=self.recorded.id, feed=self.conduct.feed)
+
+    def obey_now(self) -> None:
+        """Do what people asked for since the last minute, at the last price; a live session asks between minutes."""
+        if self.lost_since is not None or self.last_ms is None:
+            return
+        record = MinuteRecord(ClosedMinute(self.last_ms, {}))
+        try:
+            if not self.journal.requests():
+                return
+            with self.database.one_transaction(self._link):
+                self._decide(record)
+                self._commit(record)
+        except DatabaseUnavailable as error:
+            if self.conduct.patient:
+                raise
+            self._lose(error)
+            self.store.undone(record.operations)
+            self._kept.append(record)
 
     def _obey(self, request: Request, record: MinuteRecord) -> None:
         wanted = self._held() if request.symbol is None else [to_jesse(request.symbol)]
@@ -396,15 +406,6 @@ class PaperSession:
         self.outbox.put(
             alert.event, at=alert.at, title=alert.message.title, body=alert.message.body, reason=alert.reason, key=alert.key
         )
-
-    def _put_refused(self, end_ms: int) -> None:
-        """Put one summary of the entry signals that were refused in the hour that ends now."""
-        until = datetime.fromtimestamp(end_ms / 1000, UTC)
-        since = until - timedelta(hours=1)
-        counts = Counter(reason for signal, _, reason in self.store.signals(since) if reason and signal.at <= until)
-        if counts:
-            message = messages.refused(since=since, until=until, counts=counts)
-            self._put(Alert("refused", until, message, key=f"refused:{self.recorded.id}:{until.isoformat()}"))
 
     def _execute(self, statement: str) -> None:
         with self.database.transaction() as cur:

@@ -7,118 +7,116 @@ import contextlib
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
-from sigil_ext.bridge.candle_files import CandleSet, load_candles
+import structlog
+
 from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
-from sigil_ext.errors import CandleError, UsageError
-from sigil_ext.paper.feed import MINUTE_MS, Feed
+from sigil_ext.errors import DatabaseUnavailable, SigilError, UsageError
+from sigil_ext.paper.feed import MINUTE_MS, FeedEvent
 from sigil_ext.paper.loop import run
-from sigil_ext.paper.replay_feed import ReplayFeed, Speed
-from sigil_ext.paper.session import Beginning, Conduct, PaperSession, SessionReport
-from sigil_ext.rules.indicators import WINDOW
+from sigil_ext.paper.session import PaperSession, SessionReport
 from sigil_ext.services.database import open_database
-from sigil_ext.settings.overlays import Variant
-from sigil_ext.settings.project import find_project
+from sigil_ext.services.paper_feeds import PaperRequest, Source, open_source, refuse_misfits
+from sigil_ext.services.schedule import Jobs
+from sigil_ext.settings.project import Project, find_project
 
-FeedName = Literal["replay", "exchange", "redis"]
+T = TypeVar("T")
+Progress = Callable[[PaperSession, float | None], bool]
 
-
-@dataclass(frozen=True, slots=True)
-class PaperRequest:
-    """What `sigil run paper` was asked for."""
-
-    variant: Variant
-    feed: FeedName = "replay"
-    candles: Path | None = None
-    start_ms: int | None = None
-    finish_ms: int | None = None
-    speed: Speed = "max"
-    restart: bool = False
-    until_end: bool = True
-    alerts: bool = False
+log = structlog.get_logger("sigil.paper")
 
 
-def run_paper(
-    request: PaperRequest, *, progress: Callable[[PaperSession, float | None], None] = lambda session, share: None
-) -> SessionReport:
+def run_paper(request: PaperRequest, *, progress: Progress = lambda session, share: True) -> SessionReport:
     """Run one variant until the feed ends or this process is asked to stop, continuing a session that was broken off.
 
     SIGTERM and Ctrl-C finish the minute and stop. This process becomes Jesse's: it leaves the project folder meanwhile.
 
     Args:
-        progress: called after each minute with the share of the recording done, None where there is no end.
+        progress: called after each minute with the share of the recording done, None where there is no end; False: stop.
+    Raises:
+        UsageError: the session cannot be begun as asked. SigilError: it cannot go on; a supervisor may try again.
     """
     variant = request.variant
     if variant.research_only:
         raise UsageError(f"variant '{variant.name}' is for research only; backtest it instead")
-    candles = _recording(request)
+    refuse_misfits(request)
     project = find_project()
-    database = open_database(variant.name, project)
-    if request.restart:
-        _end_old(database)
-    feed: Feed = ReplayFeed(candles, speed=request.speed, finish_ms=request.finish_ms)
-    beginning = _begin_in(candles, variant, request)
-    session = PaperSession(variant, database, Conduct(feed=request.feed, patient=True, alerts=request.alerts))
-    last = max(c.finish_ms for c in candles.values())
-
-    def on_minute(session: PaperSession) -> None:
-        assert session.last_ms is not None
-        progress(session, (session.last_ms - session.recorded.start_ms) / max(1, last - session.recorded.start_ms))
-
-    with _elsewhere():
-        return asyncio.run(
-            _run(session, feed, beginning, until_end=request.until_end, progress=on_minute),
-        )
+    try:
+        database = open_database(variant.name, project)
+        if request.restart:
+            _end_old(database)
+        recorded = Journal(database).running()
+        known = recorded.symbols if recorded else None
+        if recorded and recorded.feed != request.feed:
+            raise UsageError(
+                f"the paper session of variant '{variant.name}' was begun with --feed {recorded.feed}; go on with that, "
+                "or end it with --restart to begin a new one"
+            )
+        source = open_source(request, project, known, _tell)
+        with _elsewhere():
+            return asyncio.run(_run(request, source, database, project, is_new=recorded is None, progress=progress))
+    except DatabaseUnavailable as lost:
+        # Not wrong use here: whoever started the session is to start it again when the server is back.
+        raise SigilError(str(lost)) from lost
 
 
 async def _run(
-    session: PaperSession, feed: Feed, beginning: Beginning, *, until_end: bool,
-    progress: Callable[[PaperSession], None],
-) -> SessionReport:  # fmt: skip
+    request: PaperRequest, source: Source, database: Database, project: Project, *, is_new: bool, progress: Progress
+) -> SessionReport:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    session = PaperSession(request.variant, database, source.conduct)
+    jobs: Jobs | None = None
+
+    def on_minute(session: PaperSession) -> None:
+        share = None
+        if source.last_ms is not None and session.last_ms is not None:
+            begun = session.recorded.start_ms
+            share = (session.last_ms + MINUTE_MS - begun) / max(1, source.last_ms - begun)
+        if not progress(session, share):
+            stop.set()
+
     try:
+        beginning = await _unless_stopped(source.begin(), stop) if is_new else None
+        if stop.is_set():
+            raise SigilError("stopped before the session began; nothing was recorded")
         await asyncio.to_thread(session.open, beginning)
+        if source.live or source.conduct.alerts:
+            jobs = Jobs(session, project)
+            jobs.start(scans=source.live)
+        on_minute(session)
+        until_end = request.until_end if request.until_end is not None else not source.live
         after = session.recorded.start_ms - MINUTE_MS
-        return await run(session, feed, after_ms=after, stop=stop, until_end=until_end, progress=progress)
+        return await run(session, source.feed, after_ms=after, stop=stop, until_end=until_end, progress=on_minute)
     finally:
+        if jobs is not None:
+            await jobs.stop()
+        await source.feed.close()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
 
 
-def _recording(request: PaperRequest) -> dict[str, CandleSet]:
-    if request.candles is None:
-        raise UsageError("--feed replay needs recorded candles: --candles DIR")
-    before = None if request.start_ms is None else request.start_ms - warmup_minutes(request.variant) * MINUTE_MS
-    return load_candles(request.candles, None, before, request.finish_ms)
+async def _unless_stopped(work: Awaitable[T], stop: asyncio.Event) -> T | None:
+    """Return what `work` gives, None when `stop` is set first."""
+    task, stopping = asyncio.ensure_future(work), asyncio.ensure_future(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return None
+    return task.result()
 
 
-def _begin_in(candles: dict[str, CandleSet], variant: Variant, request: PaperRequest) -> Beginning:
-    """Return where a new session on a recording begins: on a boundary of every timeframe, earlier candles as warm-up."""
-    first = min(c.start_ms for c in candles.values())
-    last = max(c.finish_ms for c in candles.values())
-    step = _longest(variant) * MINUTE_MS
-    begin = max(request.start_ms or 0, -(-first // step) * step)
-    if begin >= last:
-        raise CandleError(f"{request.candles} holds no candles after the start")
-    return Beginning(sorted(candles), begin, {s: c.candles[c.candles[:, 0] < begin] for s, c in candles.items()})
-
-
-def warmup_minutes(variant: Variant) -> int:
-    """Return how many minutes before its start a variant looks back at most."""
-    return _longest(variant) * WINDOW + 2 * 1440
-
-
-def _longest(variant: Variant) -> int:
-    return max(variant.settings.signal_minutes, variant.settings.atr_minutes)
+def _tell(event: FeedEvent) -> None:
+    log.info("feed", kind=event.kind, symbol=event.symbol, detail=event.detail)
 
 
 def _end_old(database: Database) -> None:

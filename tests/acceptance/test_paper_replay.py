@@ -125,10 +125,32 @@ def test_sigterm_finishes_the_minute_a_second_session_is_refused_and_other_setti
     database.close()
 
 
-def test_what_is_for_research_or_not_built_is_refused(sigil, empty_project):
-    ran = sigil("run", "paper", "--variant", "legacy", "--candles", str(ROOT / "sample"), project=empty_project)
-    assert (ran.status, ran.out) == (2, "")
-    assert "research" in ran.err
-    ran = sigil("run", "paper", "--variant", "baseline", "--candles", "x", "--feed", "exchange", project=empty_project)
-    assert ran.status == 1
-    assert "not built yet" in ran.err
+SAMPLE = ("--candles", str(ROOT / "sample"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--variant", "legacy", *SAMPLE), "research"),
+        ((), "--variant V, or --all"),
+        (("--variant", "baseline", "--all", *SAMPLE), "--variant V, or --all"),
+        (("--variant", "baselin", *SAMPLE), "did you mean 'baseline'"),
+        (("--variant", "baseline"), "--candles DIR"),
+        (("--variant", "baseline", "--candles", "nowhere"), "nowhere"),
+        (("--variant", "baseline", *SAMPLE, "--speed", "0"), "--speed must be max or a number above 0"),
+        (("--variant", "baseline", *SAMPLE, "--speed", "fast"), "was 'fast'"),
+        (("--variant", "baseline", *SAMPLE, "--start", "2031-01-01"), "no candle from"),
+        (("--variant", "baseline", *SAMPLE, "--symbols", "NOPE-USDT"), "NOPE-USDT"),
+        (("--variant", "baseline", *SAMPLE, "--symbols", "@nowhere.txt"), "nowhere.txt"),
+        (("--variant", "baseline", *SAMPLE, "--exchange-url", "http://x"), "--exchange-url goes with"),
+        (("--variant", "baseline", "--feed", "exchange"), "--symbols"),
+        (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT", "--exchange", "binanc"), "binance"),
+        (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT", "--speed", "60"), "speed of its own"),
+        (("--variant", "baseline", "--feed", "redis", "--start", "2025-06-01"), "--start and --finish go with"),
+    ],
+)
+def test_wrong_use_is_one_sentence(sigil, server, arguments, says):
+    ran = sigil("run", "paper", *arguments, project=server)
+    assert (ran.status, ran.out) == (2, ""), ran
+    assert says in ran.err
+    assert len(ran.err.strip().splitlines()) == 1, ran.err

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import rich_click as click
 from rich.console import Console
-from rich.progress import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,15 +51,3 @@ def wide_console() -> Console:
 def print_json(document: Any) -> None:
     """Print `document` as JSON; NaN and infinity are refused, because JSON has no word for them."""
     click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
-
-
-@contextmanager
-def one_bar(label: str) -> Iterator[Callable[[float], None]]:
-    """Show a progress bar on stderr where that is a terminal; yield what takes the share done, 0..1."""
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield lambda share: None
-        return
-    with Progress(console=console) as bars:
-        task = bars.add_task(label, total=1.0)
-        yield lambda share: bars.update(task, completed=share)

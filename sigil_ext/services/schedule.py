@@ -1,0 +1,174 @@
+"""The scheduled jobs of a live session: scan, alerts, summaries, nightly audit.
+
+Jobs with a memory are kept in the variant's database (`apscheduler_jobs`), so they survive a crash; a run that was missed
+is made up once, however many there were, within its grace. Start at `Jobs.start`.
+
+The scan itself is a function of the candles and happens in the minute that closes at its time, so that paper and backtest
+scan alike. The job says when one is due, begins the heartbeat, sees that it was done, and ends the heartbeat: a session that
+no longer processes minutes never ends one, and a scheduler that died never begins one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from apscheduler.executors.asyncio import AsyncIOExecutor
+from apscheduler.jobstores.memory import MemoryJobStore
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+from sqlalchemy.exc import SQLAlchemyError
+
+from sigil_ext.db.heartbeat import Heartbeat
+from sigil_ext.errors import DatabaseUnavailable
+from sigil_ext.paper.feed import MINUTE_MS
+from sigil_ext.paper.session import PaperSession
+from sigil_ext.services.alert_summaries import daily_summaries, refused_summary
+from sigil_ext.services.alerts import sender_job
+from sigil_ext.settings.project import Project
+
+BEAT_EVERY = timedelta(minutes=15)  # the probe calls a scan older than 25 minutes stale
+SCAN_GRACE_S = 600
+NIGHT_GRACE_S = 12 * 3600
+SEND_EVERY_S = 10
+LAST_SEND_S = 5.0
+
+_ENGINE = {"pool_pre_ping": True, "pool_size": 1, "connect_args": {"connect_timeout": 5, "application_name": "sigil-jobs"}}
+
+log = structlog.get_logger("sigil.schedule")
+
+
+class LastingScheduler(AsyncIOScheduler):  # type: ignore[misc]
+    """A scheduler that outlives its job store.
+
+    APScheduler guards the question for due jobs and nothing after it: a database lost while a job's next run is written
+    ends its timer without a word, and no job ever runs again. Here it looks again.
+    """
+
+    def _process_jobs(self) -> float | None:
+        try:
+            wait_s: float | None = super()._process_jobs()
+        except SQLAlchemyError as lost:
+            log.error("job store lost", detail=str(lost).splitlines()[0][:200])
+            return float(self.jobstore_retry_interval)
+        return wait_s
+
+
+class Jobs:
+    """The scheduler of one live session, on the running event loop."""
+
+    def __init__(self, session: PaperSession, project: Project) -> None:
+        self.session = session
+        self.project = project
+        self.variant = session.variant.name
+        url = session.database.address.url().get_secret_value()
+        self.scheduler = LastingScheduler(
+            timezone=UTC,
+            executors={"default": AsyncIOExecutor()},
+            jobstores={
+                "default": SQLAlchemyJobStore(url=url, engine_options=_ENGINE),
+                "memory": MemoryJobStore(),
+            },
+            job_defaults={"coalesce": True, "max_instances": 1},
+        )
+
+    def start(self, *, scans: bool) -> None:
+        """Schedule every job that is not scheduled yet, and begin; without `scans` (a recording) alerts are sent only."""
+        _running[self.variant] = self
+        keep = {"replace_existing": True, "args": [self.variant]}
+        self.scheduler.add_job(
+            send, IntervalTrigger(seconds=SEND_EVERY_S), id="send", jobstore="memory", misfire_grace_time=None, **keep
+        )
+        if scans:
+            self._schedule_stored(keep)
+        self.scheduler.start()
+
+    def _schedule_stored(self, keep: dict[str, Any]) -> None:
+        every = min(self.session.variant.settings.universe.every, BEAT_EVERY)
+        minutes = max(1, int(every.total_seconds() // 60))
+        self.scheduler.add_job(
+            scan, CronTrigger(minute=f"*/{minutes}" if minutes < 60 else "0", timezone=UTC), id="scan",
+            misfire_grace_time=SCAN_GRACE_S, **keep,
+        )  # fmt: skip
+        self.scheduler.add_job(
+            summaries, CronTrigger(minute=2, timezone=UTC), id="summaries", misfire_grace_time=NIGHT_GRACE_S, **keep
+        )
+        self.scheduler.add_job(
+            audit, CronTrigger(hour=0, minute=20, timezone=UTC), id="audit", misfire_grace_time=NIGHT_GRACE_S, **keep
+        )
+
+    async def stop(self) -> None:
+        """End the scheduler and send what still waits; stored jobs stay for the next start."""
+        if self.scheduler.running:
+            self.scheduler.shutdown(wait=False)
+        _running.pop(self.variant, None)
+        await asyncio.to_thread(sender_job, self.variant, self.project, LAST_SEND_S)
+
+    async def scanned(self, boundary: datetime) -> bool:
+        """Wait until the session has processed the minute that ends at `boundary`; False if it does not come."""
+        target = int(boundary.timestamp() * 1000)
+        for _ in range(SCAN_GRACE_S):
+            if self.session.last_ms is not None and self.session.last_ms + MINUTE_MS >= target:
+                return True
+            await asyncio.sleep(1)
+        return False
+
+
+_running: dict[str, Jobs] = {}
+
+
+async def scan(variant: str) -> None:
+    """Begin the heartbeat, see the minute of this quarter of an hour processed, end the heartbeat."""
+    jobs = _running.get(variant)
+    if jobs is None:
+        return
+    heartbeat = Heartbeat(jobs.session.database)
+    now = datetime.now(UTC)
+    boundary = now.replace(minute=now.minute - now.minute % 15, second=0, microsecond=0)
+    try:
+        await asyncio.to_thread(heartbeat.scan_started)
+        if await jobs.scanned(boundary):
+            await asyncio.to_thread(heartbeat.scan_ended)
+        else:
+            log.error("scan did not happen", variant=variant, due=boundary.isoformat())
+    except DatabaseUnavailable as lost:
+        log.error("scan not noted", variant=variant, detail=str(lost))
+
+
+async def summaries(variant: str) -> None:
+    """Put the summaries of the hour and of days that are over into the outbox."""
+    jobs = _running.get(variant)
+    if jobs is None:
+        return
+    database, now = jobs.session.database, datetime.now(UTC)
+    try:
+        await asyncio.to_thread(refused_summary, database, now)
+        await asyncio.to_thread(daily_summaries, database, now)
+    except DatabaseUnavailable as lost:
+        log.error("no summary", variant=variant, detail=str(lost))
+
+
+async def audit(variant: str) -> None:
+    """Audit the running session, in a process of its own: Jesse's state is process-wide."""
+    jobs = _running.get(variant)
+    if jobs is None:
+        return
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sigil_ext", "audit", "--variant", variant, "--json",
+        cwd=jobs.project.root, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    log.info("audit", variant=variant, status=process.returncode, said=said.decode(errors="replace")[-500:])
+
+
+async def send(variant: str) -> None:
+    """Deliver waiting alerts."""
+    jobs = _running.get(variant)
+    if jobs is not None:
+        await asyncio.to_thread(sender_job, variant, jobs.project)
