@@ -41,16 +41,16 @@ def commands(unit: Path) -> list[list[str]]:
 
 
 def parse(arguments: list[str]) -> None:
-    """Let click parse a command line as it would, without running it."""
+    """Let click parse a command line, values and all, without running it."""
     command: click.Command = cli
-    context = cli.make_context("sigil", list(arguments), resilient_parsing=True)
+    context = click.Context(cli, info_name="sigil")
     while isinstance(command, click.Group):
-        name, found, arguments = command.resolve_command(context, arguments)
+        name, found, arguments = command.resolve_command(context, list(arguments))
         assert found is not None
         command = found
         if not isinstance(command, click.Group):
-            command.make_parser(click.Context(command)).parse_args(list(arguments))
-        context = click.Context(command, info_name=name)
+            command.make_context(name, list(arguments), parent=context)
+        context = click.Context(command, info_name=name, parent=context)
 
 
 def install(target: Path, place: Path) -> list[Path]:
@@ -99,6 +99,8 @@ def test_a_unit_starts_a_command_that_exists_with_options_that_exist(unit: Path)
 def test_an_option_that_does_not_exist_would_be_seen() -> None:
     with pytest.raises(click.UsageError, match="--alll"):
         parse(["probe", "--alll"])
+    with pytest.raises(click.UsageError, match="smoke"):
+        parse(["run", "paper", "--variant", "baseline", "--feed", "smoke"])
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
