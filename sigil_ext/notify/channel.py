@@ -23,12 +23,14 @@ from sigil_ext.rules.messages import Severity
 from sigil_ext.settings.alerts import EXAMPLE, ChannelSetting
 
 CONNECT_TIMEOUT_S = 4.0
+LONGEST_WAIT_S = 3.0
 
 # Apprise tells the reason of a failure at level DEBUG only, together with the address: it is kept from every other logger.
 _LOGGER = logging.getLogger("apprise")
 _LOGGER.setLevel(logging.DEBUG)
 _LOGGER.propagate = False
 _LOGGER.addHandler(logging.NullHandler())
+logging.getLogger("urllib3").setLevel(logging.INFO)  # at DEBUG it writes the path, which is a webhook's secret
 
 _STATUS = re.compile(r"\berror=(\d{3})\b")
 _KINDS = (
@@ -49,12 +51,18 @@ _KINDS = (
 class Outcome:
     """What came of sending one message.
 
-    `refused`: the channel works and does not want this message. `doubtful`: it may have arrived although it failed.
+    `refused`: the channel works and does not want this message. `busy`: it wants to be left alone, for `rest_s` if it
+    said how long. `doubtful`: it may have arrived although it failed.
     """
 
-    state: Literal["sent", "failed", "refused"]
+    state: Literal["sent", "failed", "refused", "busy"]
     error: str = ""
     doubtful: bool = False
+    rest_s: float = 0.0
+
+
+class _MustWait(Exception):
+    """The channel wants more time than a message has."""
 
 
 class Channel:
@@ -67,6 +75,11 @@ class Channel:
         self._plugin = plugin
         self._apprise = Apprise()
         self._apprise.add(plugin)
+        # A plugin sleeps when its service says so. Longer than the time of a message, it would be given up and the sleeper
+        # would send it all the same, some time later: it must not fall asleep.
+        self._throttle = plugin.throttle
+        self._rest_s = 0.0
+        plugin.throttle = self._wait
 
     def __repr__(self) -> str:
         return f"Channel({self.name})"
@@ -78,6 +91,7 @@ class Channel:
         """Send one message and wait for the answer, `timeout_s` at most. Never raises for what the channel does."""
         self._plugin.socket_connect_timeout = min(CONNECT_TIMEOUT_S, timeout_s)
         self._plugin.socket_read_timeout = max(0.1, timeout_s - 0.5)
+        self._rest_s = 0.0
         result = self._apprise.notify(
             body,
             title=title,
@@ -86,7 +100,15 @@ class Channel:
             timeout=timeout_s,
             log_level=logging.DEBUG,
         )
+        if self._rest_s and not result:
+            return Outcome("busy", f"asks to be left alone for {self._rest_s:.0f} s", rest_s=self._rest_s)
         return _outcome(result)
+
+    def _wait(self, last_io: Any = None, wait: float | None = None) -> None:
+        if wait is not None and wait > LONGEST_WAIT_S:
+            self._rest_s = wait
+            raise _MustWait
+        self._throttle(last_io, wait)
 
 
 def open_channels(settings: tuple[ChannelSetting, ...]) -> list[Channel]:
@@ -141,7 +163,9 @@ def _outcome(result: AppriseResult) -> Outcome:
     said = " ".join(str(entry) for entry in result.logs())
     if status := _STATUS.search(said):
         code = int(status[1])
-        return Outcome("refused" if 400 <= code < 500 and code not in (408, 429) else "failed", f"answered {code}")
+        if code == 429:
+            return Outcome("busy", "answered 429: too many messages")
+        return Outcome("refused" if 400 <= code < 500 and code != 408 else "failed", f"answered {code}")
     for pattern, doubtful, words in _KINDS:
         if pattern.search(said):
             return Outcome("failed", words, doubtful)

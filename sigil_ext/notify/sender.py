@@ -95,7 +95,7 @@ class Sender:
                 sent += outcome.state == "sent"
                 if outcome.state != "sent":
                     errors.append(f"{turn.channel.name} {outcome.error}")
-                    if not turn.proven or turn.strikes >= STRIKES:
+                    if not turn.proven or turn.strikes >= STRIKES or outcome.state == "busy":
                         self._let_rest(turn.channel.name, outcome, now)
                         turns.remove(turn)
         waiting = self._deliveries.settle(
@@ -136,13 +136,14 @@ class Sender:
             self._deliveries.sent(delivery, now, news=not proven)
             return
         # When the channel is down it is the channel that rests, not the message: order is kept when it is back.
-        own = proven or outcome.state == "refused"
+        own = outcome.state == "refused" or (proven and outcome.state != "busy")
         delay = self.policy.backoff.delay(delivery.attempts, self._draw()) if own else timedelta()
         self._deliveries.failed(delivery, now, error=outcome.error, doubtful=outcome.doubtful, delay=delay)
 
     def _let_rest(self, name: str, outcome: Outcome, now: datetime | None) -> None:
         def delay(failures: int) -> timedelta:
-            return self.policy.backoff.delay(failures, self._draw())
+            rest = timedelta(seconds=outcome.rest_s)
+            return max(rest, self.policy.backoff.delay(failures, self._draw()))
 
         self._deliveries.channel_failed(name, now, error=outcome.error, delay=delay)
 

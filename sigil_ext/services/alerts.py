@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from sigil_ext.db.connection import Database
@@ -50,15 +50,17 @@ def deliver_once(
     return _sender(variant, project).deliver(channels_of(variant, project), budget_s=budget_s, now=now)
 
 
-def sender_job(variant: str, project: Project | None = None, budget_s: float = BUDGET_S) -> None:
+def sender_job(
+    variant: str, project: Project | None = None, budget_s: float = BUDGET_S, grace: timedelta = outage.GRACE
+) -> None:
     """Deliver once, and never raise: for a scheduler. A complaint is logged when it changes, not every time.
 
     Pass the project where the process leaves its folder, as a paper session does. A database that is lost for longer
-    than a minute is told to the channels directly, and its return too.
+    than `grace` is told to the channels directly, and its return too.
     """
     try:
         project = project or find_project()
-        _deliver_or_tell(variant, project, budget_s)
+        _deliver_or_tell(variant, project, budget_s, grace)
         _complaints.pop(variant, None)
     except SigilError as error:
         if _complaints.get(variant) != str(error):
@@ -68,12 +70,13 @@ def sender_job(variant: str, project: Project | None = None, budget_s: float = B
         logger.exception("the sender of %s failed; it is called again", variant)
 
 
-def _deliver_or_tell(variant: str, project: Project, budget_s: float) -> None:
+def _deliver_or_tell(variant: str, project: Project, budget_s: float, grace: timedelta) -> None:
     try:
         deliver_once(variant, project, budget_s=budget_s)
-        outage.database_back(project, _sender(variant, project).database, now=_utc_now())
+        outage.database_back(project, _sender(variant, project).database, now=_utc_now(), grace=grace)
     except DatabaseUnavailable as lost:
-        outage.database_lost(project, variant, str(lost), channels_of(variant, project), now=_utc_now())
+        channels = channels_of(variant, project)
+        outage.database_lost(project, variant, str(lost), channels, now=_utc_now(), grace=grace)
         raise
 
 

@@ -94,7 +94,7 @@ def send(variants: tuple[str, ...], every: bool, as_json: bool) -> None:
 def _table(variant: str, found: list[StoredAlert]) -> Table:
     table = Table("number", "at", "event", "title", "state", title=f"variant {variant}, UTC", title_justify="left")
     for a in found:
-        state = Text("\n".join([a.state, *(_delivery(d) for d in a.deliveries if d["state"] != a.state)]))
+        state = Text("\n".join([a.state, *(_delivery(d) for d in a.deliveries if d["error"] or d["state"] != a.state)]))
         table.add_row(str(a.id), f"{a.at:%Y-%m-%d %H:%M}", a.event, Text(a.title), state)
     return table
 

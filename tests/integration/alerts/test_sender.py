@@ -59,9 +59,13 @@ def test_alerts_arrive_in_the_order_in_which_they_were_written(database, receive
 
 
 def test_an_alert_of_a_transaction_that_was_undone_is_never_sent(database, receiver, alert):
-    with pytest.raises(RuntimeError), database.one_transaction():
-        alert("entry", "never")
-        raise RuntimeError
+    def enter_and_fail() -> None:
+        with database.one_transaction():
+            alert("entry", "never")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        enter_and_fail()
     assert Sender(database).deliver([receiver.channel()]).sent == 0
 
 
