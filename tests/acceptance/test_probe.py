@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from sigil_ext.db import embedded
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.services.probe import _all_at_once, probe
 from sigil_ext.settings.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -338,6 +340,20 @@ def test_a_database_whose_clock_is_ahead_of_the_beats_makes_them_old(probed: Pro
     probed.beat()
     probed.pass_time(60)
     assert kinds(probed.probe(status=1)) == ["scan_stale", "progress_stale"]
+
+
+def test_clocks_of_two_machines_that_differ_are_told_and_trip_nothing(probed: Probed) -> None:
+    probed.beat()
+    hour = timedelta(hours=1)
+    run = probe(["baseline"], probed.project, here=lambda: datetime.now(UTC) - hour)
+    (look,) = run.looks
+    assert [f.kind for f in look.findings] == ["clock_skew"]
+    assert "60 min ahead of this machine's" in look.findings[0].detail
+    assert run.exit_status == 1
+    assert probed.incidents() == ["probe:clock_skew"]
+    assert probed.trips() == []
+    (probed.project.storage / "probe" / "last.json").unlink()  # its time would be this machine's wrong one
+    assert probed.probe(status=0)["told"] == ["probe: well again"]
 
 
 def test_an_incident_whose_findings_change_stays_one_incident(probed: Probed) -> None:
@@ -672,7 +688,55 @@ def test_a_probe_that_can_leave_no_trace_says_so(probed: Probed) -> None:
     assert any("trace" in problem for problem in document["problems"])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_one_look_that_fails_or_hangs_keeps_nobody_from_the_others() -> None:
+    over = threading.Event()
+
+    def work(name: str) -> str:
+        if name == "fails":
+            raise RuntimeError("unforeseen")
+        if name == "hangs":
+            over.wait(60)
+        return name.upper()
+
+    answers, late = _all_at_once(["fails", "hangs", "works"], work, 0.5)
+    over.set()
+    assert answers == {"works": "WORKS"}
+    assert late == {"hangs"}
+
+
 # --- use ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_variant_of_the_users_own_is_looked_at_from_its_first_beat_on(
+    probed: Probed, sigil: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    home = tmp_path / "own"
+    shutil.copytree(ROOT / "overlays", home / "overlays")
+    (home / "overlays" / "mine.yaml").write_text("hard_stop:\n  multiplier: 2.0\n")
+    (home / "migrations").symlink_to(ROOT / "migrations")
+    url = probed.database.address.url().get_secret_value()
+    monkeypatch.setenv("SIGIL_DATABASE_URL", "postgresql://u@127.0.0.1:1/x")
+    monkeypatch.setenv("SIGIL_DATABASE_URL_MINE", url)
+    project = Project(home, home / "storage")
+    probed.execute("DELETE FROM scanner_heartbeat")
+    never = json.loads(sigil("probe", "--json", project=project).out)
+    assert "mine" not in never["variants"]
+    Heartbeat(Database("mine", probed.database.address)).scan_started()
+    begun = json.loads(sigil("probe", "--json", project=project).out)
+    assert begun["variants"]["mine"]["alive"] is True
+    asked_for = json.loads(sigil("probe", "--json", "--variant", "mine", project=project).out)
+    assert list(asked_for["variants"]) == ["mine"]
+
+
+def test_an_env_that_cannot_be_read_is_wrong_use_and_not_four_lost_databases(
+    empty_project: Project, sigil: Callable[..., Any]
+) -> None:
+    (empty_project.root / ".env").write_text("SIGIL_DATABSE_URL=postgresql://u:secret@127.0.0.1/x\n")
+    ran = sigil("probe", project=empty_project)
+    assert ran.status == 2
+    assert "SIGIL_DATABSE_URL" in ran.err
+    assert "secret" not in ran.err
 
 
 def test_people_read_a_table_and_the_findings(probed: Probed, sigil: Callable[..., Any]) -> None:
