@@ -57,6 +57,7 @@ class _Turn:
     channel: Channel
     proven: bool = False
     strikes: int = 0
+    slowest_s: float = 0.0
 
 
 class Sender:
@@ -75,11 +76,12 @@ class Sender:
         """Send what is due and return what was done.
 
         Args:
-            budget_s: no message is begun that could end after it. now: None for the database's clock.
+            budget_s: how long this may take; what is not begun by then waits for the next call. now: None for the database's clock.
         Raises:
             DatabaseUnavailable: the database was lost. Nothing is lost with it: call again.
         """
         ends = time.monotonic() + budget_s
+        unproven_s = min(self.policy.timeout_s, budget_s / 2)
         while self._unrecorded:
             self._record(*self._unrecorded[0], now)
             self._unrecorded.pop(0)
@@ -88,7 +90,9 @@ class Sender:
         turns = [_Turn(c) for c in channels if self._deliveries.channel_due(c.name, now)]
         while turns:
             for turn in list(turns):
-                outcome = self._one(turn, ends, now)
+                # Time enough for an answer as slow as this channel's have been: one that is not heard makes a repeat.
+                needed_s = min(self.policy.timeout_s, max(1.0, 2 * turn.slowest_s)) if turn.slowest_s else unproven_s
+                outcome = self._one(turn, ends, needed_s, now)
                 if outcome is None:
                     turns.remove(turn)
                     continue
@@ -104,9 +108,9 @@ class Sender:
         )  # fmt: skip
         return Counts(sent, len(errors), filtered, waiting, tuple(dict.fromkeys(errors)))
 
-    def _one(self, turn: _Turn, ends: float, now: datetime | None) -> Outcome | None:
-        """Send the channel's next alert; None when it has none or time is up."""
-        if ends - time.monotonic() < self.policy.timeout_s:
+    def _one(self, turn: _Turn, ends: float, needed_s: float, now: datetime | None) -> Outcome | None:
+        """Send the channel's next alert; None when it has none or fewer than `needed_s` seconds are left."""
+        if ends - time.monotonic() < needed_s:
             return None
         claimed = time.monotonic()
         delivery = self._deliveries.claim(
@@ -118,7 +122,9 @@ class Sender:
             return None  # stopped in between (suspended, swapped out): it is somebody else's by now, or soon
         title, body = composed(self.database.variant, delivery)
         severity = MESSAGES[delivery.event][1] if delivery.event in MESSAGES else "info"
-        outcome = turn.channel.send(title, body, severity, timeout_s=self.policy.timeout_s)
+        began = time.monotonic()
+        outcome = turn.channel.send(title, body, severity, timeout_s=max(1.0, min(self.policy.timeout_s, ends - began)))
+        turn.slowest_s = max(turn.slowest_s, time.monotonic() - began)
         try:
             self._record(delivery, outcome, now, proven=turn.proven)
         except DatabaseUnavailable:

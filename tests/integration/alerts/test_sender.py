@@ -212,6 +212,7 @@ def sender_process(database, receiver) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 def test_a_sender_killed_at_any_instant_loses_nothing_and_a_repeat_says_so(database, receiver, alert):
     receiver.delay_s = 0.02
     for number in range(60):
@@ -334,6 +335,20 @@ def test_a_pass_ends_in_its_time_however_many_alerts_wait(database, receiver, al
     assert time.monotonic() - began < 2.5
     assert 0 < counts.sent < 40
     assert counts.waiting == 40 - counts.sent
+
+
+def test_a_short_time_is_used_and_a_slow_channel_is_not_cut_off_at_its_end(database, receiver, alert):
+    receiver.delay_s = 0.7
+    for number in range(20):
+        alert("entry", f"{number}")
+    sender = Sender(database)  # a message may take ten seconds, and there are three
+    began = time.monotonic()
+    counts = sender.deliver([receiver.channel()], budget_s=3.0)
+    assert time.monotonic() - began < 3.5
+    assert (counts.sent >= 2, counts.failed) == (True, 0)
+    receiver.delay_s = 0
+    sender.deliver([receiver.channel()])
+    assert without_variant(receiver.titles) == [str(n) for n in range(20)]
 
 
 def test_the_address_is_in_no_table(database, receiver, alert):
