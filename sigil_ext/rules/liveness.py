@@ -148,6 +148,7 @@ def _future(view: Beat, now: datetime, limits: Limits) -> list[Finding]:
         "last scan end": view.last_scan_end,
         "last write": view.last_write,
         "heartbeat": view.updated_at,
+        "session start": view.session_began,
     }
     ahead = {name: at - now for name, at in written.items() if at is not None and at - now > limits.ahead}
     if view.feed in LIVE_FEEDS and view.last_candle is not None and view.last_candle - now > limits.skew:

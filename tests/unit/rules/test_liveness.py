@@ -66,6 +66,7 @@ def test_no_row_at_all_is_a_session_that_was_never_started() -> None:
         ({"last_write": NOW + timedelta(hours=1)}, "clock"),
         ({"updated_at": NOW + timedelta(hours=1)}, "clock"),
         ({"last_candle": NOW + timedelta(hours=1)}, "clock"),
+        ({"session_began": NOW + timedelta(hours=1)}, "clock"),
     ],
 )
 def test_each_way_to_be_stale_is_one_finding_that_trips(changes: dict[str, Any], kind: str) -> None:
@@ -144,7 +145,7 @@ def test_time_alone_makes_no_stale_variant_fresh(row: Row, later: timedelta) -> 
 
 @given(rows)
 def test_whatever_lies_in_the_future_is_a_finding(row: Row) -> None:
-    ahead = [row.last_scan_start, row.last_scan_end, row.last_write, row.updated_at]
+    ahead = [row.last_scan_start, row.last_scan_end, row.last_write, row.updated_at, row.session_began]
     if any(at is not None and at - NOW > Limits().ahead for at in ahead):
         assert "clock" in kinds(row)
 
