@@ -198,7 +198,11 @@ def recorded_candles(database: Database, window_ms: int, until_ms: int | None = 
             for symbol in warmup.files:
                 rows = warmup[symbol]
                 parts.setdefault(symbol, []).append(rows[rows[:, 0] + MINUTE_MS <= end_ms])
-        minutes = list(_recorded(link, session[0], end_ms))
+        late = {i for i, symbol in enumerate(session[2]) if not any(len(rows) for rows in parts[symbol])}
+        minutes = [
+            *_first_candles(link, session[0], late, end_ms - window_ms),
+            *_recorded(link, session[0], max(0, end_ms - window_ms), end_ms),
+        ]
     table = np.concatenate(minutes) if minutes else np.zeros((0, 7))
     table = table[np.argsort(table[:, 0], kind="stable")]
     starts = np.searchsorted(table[:, 0], np.arange(len(session[2]) + 1))
@@ -212,14 +216,26 @@ def recorded_candles(database: Database, window_ms: int, until_ms: int | None = 
     )
 
 
-def _recorded(link: Any, session_id: int, end_ms: int) -> Iterator[NDArray[np.float64]]:
-    """Yield each minute as rows of symbol number and candle, oldest minute first."""
+def _recorded(link: Any, session_id: int, since_ms: int, until_ms: int) -> Iterator[NDArray[np.float64]]:
+    """Yield each minute that opens in [since, until) as rows of symbol number and candle, oldest minute first."""
     with link.cursor(name="minutes") as cur:
         cur.itersize = 5000
-        cur.execute(_READING["minutes_between"], {"id": session_id, "since": 0, "until": end_ms})
+        cur.execute(_READING["minutes_between"], {"id": session_id, "since": since_ms, "until": until_ms})
         for open_ms, packed in cur:
             rows = _rows(packed)
             yield np.column_stack((rows[:, 0], np.full(len(rows), float(open_ms)), rows[:, 1:]))
+
+
+def _first_candles(link: Any, session_id: int, numbers: set[int], until_ms: int) -> Iterator[NDArray[np.float64]]:
+    """Yield the first candle before `until_ms` of each of the symbols, in the shape of `_recorded`."""
+    sought = set(numbers)
+    if sought:
+        for rows in _recorded(link, session_id, 0, until_ms):
+            first = rows[np.isin(rows[:, 0], list(sought))]
+            sought -= {int(number) for number in first[:, 0]}
+            yield first
+            if not sought:
+                return
 
 
 def _ending(rows: NDArray[np.float64], since_ms: int) -> NDArray[np.float64]:

@@ -32,6 +32,7 @@ from sigil_ext.settings.overlays import RESEARCH_ONLY, Variant, load_variant, me
 from sigil_ext.settings.project import Project, find_project
 
 MINUTE_MS = 60_000
+DAY_MINUTES = 1440
 LAST_NUMBERS = 5
 
 
@@ -242,7 +243,8 @@ Candles = Mapping[str, NDArray[np.float64]]
 
 
 def _recorded(database: Database, variant: Variant, at_ms: int | None) -> tuple[Candles, int, str]:
-    window_ms = 2 * WINDOW * variant.settings.atr_minutes * MINUTE_MS  # twice: bars may be absent
+    # A quarter more than the bars of an ATR, because bars may be absent; and the 24 hours of the other measures.
+    window_ms = max(WINDOW * variant.settings.atr_minutes * 5 // 4, 2 * DAY_MINUTES) * MINUTE_MS
     found = reading.recorded_candles(database, window_ms, at_ms)
     if found is None:
         raise UsageError(

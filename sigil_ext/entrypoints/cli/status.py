@@ -41,7 +41,7 @@ def status(ctx: click.Context, variants: tuple[str, ...], as_json: bool) -> None
 
 
 def _print(found: list[VariantStatus]) -> None:
-    table = Table(title="Times UTC, ages by the database's clock", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("")
     for row in found:
         table.add_column(row.variant, justify="right", style="bold" if row.problems else "")
@@ -54,7 +54,7 @@ def _print(found: list[VariantStatus]) -> None:
         for problem in row.problems:
             console.print(Text(f"{row.variant}: {problem}"), soft_wrap=True)
     if not any(row.problems for row in found):
-        click.echo("no problem found")
+        click.echo("no problem found; times are UTC, ages by the database's clock")
 
 
 def _scanned(s: Standing) -> str:
