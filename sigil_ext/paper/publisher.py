@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
@@ -116,20 +118,23 @@ class _Stand:
         self._link = Link(where, self._note)
         self._stream, self._kept, self._lock_s = stream, kept, lock_s
         self._lock_key, self._about_key = lock_key(stream), about_key(stream)
-        self._token = f"{socket.gethostname()}, pid {os.getpid()} #{uuid4().hex}"
+        self._token = _token()
         self._about: dict[str, Any] = {}
         self._last: EntryId = NOTHING
         self._remembered: deque[tuple[EntryId, Mapping[str, str]]] = deque(maxlen=REMEMBERED_MINUTES)
         self._writing = asyncio.Lock()
 
     async def take(self, standby: bool) -> None:
-        """Hold the stream: at once, when the lock of a publisher that was killed is over, or in time, on standby."""
+        """Hold the stream, perhaps after waiting for the lock of a publisher that was killed; on standby after any wait."""
         left_ms: float | None = None
         while True:
             answer = await self._link.insist(self._write)
             if answer[0] == "last":
                 self._last = parse_id(answer[1])
                 return
+            if _is_dead(answer[1]):
+                await self._link.insist(partial(self._release, token=answer[1]))
+                continue
             renewed = left_ms is not None and int(answer[2]) > left_ms
             if renewed and not standby:
                 raise self._held(answer[1])
@@ -199,8 +204,8 @@ class _Stand:
         await client.set(self._about_key, json.dumps(self._about))
         await cast(Any, client.sadd(STREAMS_KEY, self._stream))
 
-    async def _release(self, client: aioredis.Redis) -> None:
-        await cast(Any, client.eval(_RELEASE, 1, self._lock_key, self._token))
+    async def _release(self, client: aioredis.Redis, token: str | None = None) -> None:
+        await cast(Any, client.eval(_RELEASE, 1, self._lock_key, token or self._token))
 
     def _checked(self, answer: list[str]) -> EntryId:
         if answer[0] == "held":
@@ -208,13 +213,46 @@ class _Stand:
         return parse_id(answer[1])
 
     def _held(self, holder: str) -> LockHeld:
-        who = holder.partition(" #")[0]
         return LockHeld(
-            f"stream '{self._stream}' is filled by another publisher ({who}); stop that one first, or wait with --standby"
+            f"stream '{self._stream}' is filled by another publisher ({holder_of(holder)}); stop that one first, or wait with --standby"
         )
 
     def _note(self, kind: EventKind, detail: str) -> None:
         self._tell(FeedEvent(int(time.time() * 1000), kind, None, detail))
+
+
+def holder_of(token: str) -> str:
+    """Return who holds a lock, for people: `host, pid 123`."""
+    return token.partition(" #")[0]
+
+
+def _token() -> str:
+    """Return who we are and where: the last word is ours alone, the one before it names this machine's processes."""
+    return f"{socket.gethostname()}, pid {os.getpid()} #{_processes()} {uuid4().hex}"
+
+
+def _is_dead(token: str) -> bool:
+    """Return whether the holder was a process of this machine that is gone; of another machine nobody can know."""
+    known = re.fullmatch(r".*, pid (\d+) #(\S+) \S+", token)
+    if known is None or known[2] != _processes() or not known[2]:
+        return False
+    try:
+        os.kill(int(known[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+@cache
+def _processes() -> str:
+    """Return what tells this machine since its start, and this container, from all others; nothing where unknown."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
 
 
 def lock_key(stream: str) -> str:

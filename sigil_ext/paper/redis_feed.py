@@ -15,8 +15,8 @@ import redis.asyncio as aioredis
 
 from sigil_ext.bridge.candle_checks import describe_time
 from sigil_ext.errors import UsageError
-from sigil_ext.paper.feed import MINUTE_MS, Clock, ClosedMinute, EventKind, Feed, FeedEvent, SystemClock
-from sigil_ext.paper.publisher import end_of, lock_key
+from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, EventKind, Feed, FeedEvent, SteadyClock, SystemClock
+from sigil_ext.paper.publisher import end_of, holder_of, lock_key
 from sigil_ext.paper.redis_link import LONGEST_WAIT_S, Link, ServerLost, Where
 from sigil_ext.paper.stream_entry import NOTHING, Entry, EntryId, decode, format_id, parse_id
 
@@ -40,7 +40,7 @@ class RedisFeed:
         filler: Feed | None = None,
         patience_s: float = 120.0,
         stale_after: int = 10,
-        clock: Clock | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
         """Prepare a feed; nothing is connected before `minutes` is asked for the first one.
 
@@ -105,7 +105,7 @@ class RedisFeed:
 
     async def _arriving(self, symbols: list[str], last: int | None) -> AsyncIterator[ClosedMinute]:
         """Yield minutes later than `last` in order, perhaps with gaps that nobody could fill."""
-        heard_ms = self._clock.now_ms()
+        heard_ms = self._clock.steady_ms()
         seen = None if last is None else (last, 0)
         ended = False
         while True:
@@ -122,17 +122,17 @@ class RedisFeed:
                 if last is not None and entry.minute.open_ms > last + MINUTE_MS:
                     async for minute in self._fill(symbols, last, entry.minute.open_ms):
                         yield minute
-                last, heard_ms = entry.minute.open_ms, self._clock.now_ms()
+                last, heard_ms = entry.minute.open_ms, self._clock.steady_ms()
                 self._pass_on(entry, symbols)
                 yield entry.minute
-            if not entries and self._clock.now_ms() - heard_ms > self._patience_s * 1000:
+            if not entries and self._clock.steady_ms() - heard_ms > self._patience_s * 1000:
                 await self._miss()
                 if self._filler is not None:
                     async for minute in self._meanwhile(symbols, last):
                         last = minute.open_ms
                         seen = (last, 0)
                         yield minute
-                    heard_ms = self._clock.now_ms()
+                    heard_ms = self._clock.steady_ms()
 
     async def _next(self, seen: EntryId | None, may_wait: bool) -> tuple[EntryId | None, list[Entry | None]]:
         """Return the entries after `seen`, after a second none at the latest, and the id of the last one; an entry that is
@@ -209,7 +209,8 @@ class RedisFeed:
         """Return the filler's next minute; None if it ends or takes too long: a filler that is gone must not hold up what
         the stream has."""
         try:
-            return await asyncio.wait_for(_next_of(minutes), self._patience_s)
+            async with asyncio.timeout(self._patience_s):
+                return await _next_of(minutes)
         except TimeoutError:
             return None
 
@@ -253,7 +254,7 @@ class RedisFeed:
         except ServerLost:
             return
         self._is_quiet = True
-        who = f"its publisher ({str(holder).partition(' #')[0]}) waits too" if holder else "it has no publisher"
+        who = f"its publisher ({holder_of(str(holder))}) waits too" if holder else "it has no publisher"
         self._note("lost", f"nothing came in stream {self._stream} for {self._patience_s:.0f} s; {who}")
 
     def _hear(self) -> None:

@@ -52,7 +52,7 @@ class Link:
         """
         try:
             client = self._client if self._client is not None and not self.is_lost else await self._find()
-            answer = await work(client)
+            answer = await _cancellable(work(client))
         except SigilError as error:
             if not self._has_answered:
                 raise
@@ -93,6 +93,21 @@ class Link:
             self.is_lost = True
             self._note("lost", f"{describe(self._client)}: {said}")
         return ServerLost(said)
+
+
+async def _cancellable(answer: Awaitable[T]) -> T:
+    """Return `answer`, unless we were cancelled meanwhile.
+
+    redis-py sends within `asyncio.wait_for`, which forgets a cancellation that comes just when the work is done, until
+    Python 3.12 (github.com/python/cpython/issues/86296): whoever stops a feed would then wait for ever.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        return await answer
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def connect(url: str) -> aioredis.Redis:

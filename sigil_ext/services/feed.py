@@ -21,7 +21,7 @@ from sigil_ext.bridge.candle_files import list_candle_files, load_candles
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.paper import embedded_redis
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, Feed, FeedEvent
-from sigil_ext.paper.publisher import KEPT_MINUTES, STREAMS_KEY, about_key, lock_key, publish
+from sigil_ext.paper.publisher import KEPT_MINUTES, STREAMS_KEY, about_key, holder_of, lock_key, publish
 from sigil_ext.paper.redis_feed import OnGap, RedisFeed
 from sigil_ext.paper.redis_link import TIMEOUT_S, Where
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
@@ -204,7 +204,7 @@ def _stream_status(link: redis.Redis, name: str) -> StreamStatus:
     last = cast(Any, link.xrevrange(name, count=1))
     ended = bool(last) and "end" in last[0][1]
     last_ms = parse_id(last[0][0])[0] if last else None
-    publisher = holder.partition(" #")[0] if holder else None
+    publisher = holder_of(holder) if holder else None
     finding = None
     if publisher is None and not ended:
         finding = "no publisher fills it"

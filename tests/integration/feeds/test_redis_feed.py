@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sigil_ext.errors import UsageError
+from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute
-from sigil_ext.paper.publisher import publish
+from sigil_ext.paper.publisher import lock_key, publish
 from sigil_ext.paper.redis_feed import RedisFeed
 from sigil_ext.paper.redis_link import connect
 from sigil_ext.paper.replay_feed import ReplayFeed
@@ -283,6 +283,120 @@ def test_one_exchange_connection_feeds_two_sessions_through_an_outage_of_the_exc
                 await feed.close()
             publishing.cancel()
             await asyncio.gather(publishing, return_exceptions=True)
+
+    run(work)
+
+
+def test_a_publisher_and_a_reader_that_are_cancelled_at_any_instant_stop(server):
+    """Until Python 3.12 redis-py forgets a cancellation now and then, and what should have stopped goes on for ever."""
+
+    async def work() -> None:
+        for trial in range(20):
+            stream = f"minutes{trial}"
+            feed = RedisFeed(server.url, stream)
+            publishing = asyncio.create_task(
+                publish(recorded(0, 300), server.url, stream, NAMES, after_ms=minute_ms(-1), lock_s=0.3)
+            )
+            reading = asyncio.create_task(take(feed, NAMES, minute_ms(-1), 1000))
+            await asyncio.sleep(0.02 + trial * 0.0013)
+            link = connect(server.url)
+            for task in (publishing, reading):
+                task.cancel()
+            _, going_on = await asyncio.wait([publishing, reading], timeout=5)
+            assert not going_on
+            length = await link.xlen(stream)
+            assert not await link.exists(lock_key(stream)), "the stream is given free"
+            await asyncio.sleep(0.05)
+            assert await link.xlen(stream) == length
+            await feed.close()
+            await link.aclose()
+
+    run(work)
+
+
+def test_a_stream_of_another_source_is_refused(server):
+    async def work() -> None:
+        await publish(recorded(0, 5), server.url, STREAM, NAMES, source="replay binance")
+        with pytest.raises(UsageError, match="holds minutes of replay binance, not of exchange kraken; choose another"):
+            await publish(recorded(0, 9), server.url, STREAM, NAMES, source="exchange kraken")
+
+    run(work)
+
+
+def test_a_symbol_that_is_not_published_is_told_at_once(server):
+    async def work() -> None:
+        await publish(recorded(0, 5), server.url, STREAM, NAMES[:2], after_ms=minute_ms(-1))
+        feed = RedisFeed(server.url, STREAM)
+        minutes = await take(feed, NAMES, minute_ms(-1), 5)
+        assert all(list(m.candles) == NAMES[:2] for m in minutes)
+        [told] = feed.events()
+        assert (told.kind, told.symbol, told.detail) == ("stale", NAMES[2], f"is not published in stream {STREAM}")
+        await feed.close()
+
+    run(work)
+
+
+def test_silence_is_told_once_with_who_is_to_blame_and_so_is_its_end(server):
+    class Hesitant(ReplayFeed):
+        async def minutes(self, symbols, after_ms):
+            async for minute in super().minutes(symbols, after_ms):
+                if minute.open_ms == minute_ms(5):
+                    await asyncio.sleep(3)
+                yield minute
+
+    async def work() -> None:
+        feed = RedisFeed(server.url, STREAM, patience_s=0.3)
+        reading = asyncio.create_task(take(feed, NAMES, minute_ms(-1), 9))
+        await asyncio.sleep(1.5)
+        assert [e.detail for e in feed.events()] == ["nothing came in stream minutes for 0 s; it has no publisher"]
+        await publish(Hesitant(CANDLES, finish_ms=minute_ms(10)), server.url, STREAM, NAMES, after_ms=minute_ms(-1))
+        await reading
+        back, lost, again = feed.events()
+        assert [back.kind, lost.kind, again.kind] == ["back", "lost", "back"]
+        assert "its publisher (" in lost.detail
+        assert "waits too" in lost.detail
+        await feed.close()
+
+    run(work)
+
+
+def test_a_wrong_password_and_a_key_that_is_no_stream_are_one_sentence(tmp_path):
+    async def work() -> None:
+        with RedisServer(tmp_path) as server:
+            link = connect(server.url)
+            await link.set(STREAM, "somebody else's")
+            feed = RedisFeed(server.url, STREAM)
+            for attempt in (publish(recorded(0, 5), server.url, STREAM, NAMES), take(feed, NAMES, 0, 1)):
+                with pytest.raises(SigilError, match=r"Redis at 127\.0\.0\.1:\d+ refuses: .*wrong kind of value"):
+                    await attempt
+            await feed.close()
+            await link.config_set("requirepass", "geheim")
+            await link.aclose()
+            wrong = server.url.replace("//", "//:falsch@")
+            for url in (server.url, wrong):
+                with pytest.raises(SigilError, match=r"Redis at 127\.0\.0\.1:\d+ refuses") as caught:
+                    await publish(recorded(0, 5), url, STREAM, NAMES)
+                assert "falsch" not in str(caught.value)
+
+    run(work)
+
+
+def test_a_filler_that_says_nothing_does_not_hold_up_the_stream(server):
+    class Mute(ReplayFeed):
+        async def minutes(self, symbols, after_ms):
+            await asyncio.sleep(3600)
+            yield ClosedMinute(0, {})
+
+    async def work() -> None:
+        await publish(recorded(0, 20), server.url, STREAM, NAMES)
+        link = connect(server.url)
+        await link.xtrim(STREAM, maxlen=5 + 1, approximate=False)
+        await link.aclose()
+        feed = RedisFeed(server.url, STREAM, on_gap="fill", filler=Mute(CANDLES), patience_s=0.3)
+        minutes = await take(feed, NAMES, minute_ms(9), 10)
+        assert [bool(m.candles) for m in minutes] == [False] * 5 + [True] * 5
+        assert [e.kind for e in feed.events()] == ["hole_left"]
+        await feed.close()
 
     run(work)
 
