@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sigil_ext.paper.exchange_dialect import BAD_DATA, connect, short, to_row, unified
 from sigil_ext.paper.feed import MINUTE_MS, EventKind, Row, SteadyClock
 
+NOT_LISTED = "not listed"
 SYMBOLS_A_GROUP = 100  # of those that are subscribed to with one message
 _CANDLE_COST = 1.2  # requests; Kraken's count, Binance counts less
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 1.0, 30.0
@@ -120,7 +121,7 @@ class ExchangeClient:
         """Return why `symbol` does not trade, by the last `load`; None where it does."""
         market = (self._exchange.markets or {}).get(unified(symbol))
         if market is None:
-            return "not listed"
+            return NOT_LISTED
         if market.get("active") is False:
             status = (market.get("info") or {}).get("status")
             return f"halted, status {status}" if status else "halted"
@@ -139,7 +140,7 @@ class ExchangeClient:
             Unreachable: no usable answer, or patience is asked for and `wait` is false.
             NotListed: the exchange does not know the symbol.
         """
-        if self.why_not(symbol) == "not listed":
+        if self.why_not(symbol) == NOT_LISTED:
             raise NotListed(symbol)
         fetch = self._exchange.fetch_ohlcv
         try:
@@ -231,12 +232,14 @@ class ExchangeClient:
 
         The signs: the exchange's own word where it gives it, as Binance does; else a later candle.
         """
-        bar = self._bars(symbol).get(open_ms)
         is_closed = open_ms in self._finals[symbol] if self.says_final else self.is_followed(symbol, open_ms)
-        if bar is None or not is_closed:
-            return None
+        return self.last_seen(symbol, open_ms) if is_closed else None
+
+    def last_seen(self, symbol: str, open_ms: int) -> Row | None:
+        """Return a candle's last value seen, closed or not; None where none was seen."""
+        bar = self._bars(symbol).get(open_ms)
         try:
-            return to_row(bar)
+            return None if bar is None else to_row(bar)
         except BAD_DATA:
             return None
 

@@ -16,7 +16,7 @@ from sigil_ext.paper.feed import Row
 
 BAD_DATA = (ValueError, KeyError, TypeError, IndexError, AttributeError, ArithmeticError)
 _PING_MS = 20_000  # a connection that does not answer two of these is dead; ccxt's 3 min for Binance are three candles
-_THROTTLE_STEP_S = 0.01  # ccxt looks a thousand times a second whether the next request may go
+_LOOKS_A_REQUEST = 5  # ccxt looks a thousand times a second whether the next request may go
 
 
 class Ear(Protocol):
@@ -58,6 +58,8 @@ def connect(name: str, ear: Ear, *, rest_url: str | None, ws_url: str | None, re
     if exchange.has.get("fetchOHLCV") is not True or "1m" not in (exchange.timeframes or {"1m": "1m"}):
         raise UsageError(f"exchange '{name}' offers no candles of one minute; take another, such as binance or kraken")
     exchange.streaming["keepAlive"] = min(_PING_MS, exchange.streaming.get("keepAlive", _PING_MS))
+    exchange.tokenBucket["delay"] = min(exchange.rateLimit / 1000 / _LOOKS_A_REQUEST, 0.1)
+    exchange.init_throttler()
     _move(exchange.urls["api"], rest_url, ws_url)
     return exchange
 
@@ -157,7 +159,6 @@ def _options(name: str, rest_interval_ms: float | None, *, is_moved: bool) -> di
     pace = {} if rest_interval_ms is None else {"rateLimit": rest_interval_ms}
     return {
         "enableRateLimit": True,
-        "tokenBucket": {"delay": _THROTTLE_STEP_S},
         "aiohttp_trust_env": not is_moved,  # HTTPS_PROXY is for the exchange, not for a server beside us
         "options": options,
         **pace,

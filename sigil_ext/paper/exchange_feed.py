@@ -17,7 +17,7 @@ import tenacity
 from sigil_ext.bridge.candle_checks import describe_time
 from sigil_ext.errors import UnknownSymbol, UsageError
 from sigil_ext.paper.assembler import MinuteAssembler
-from sigil_ext.paper.exchange_client import ExchangeClient, NotListed, Unreachable, Unreadable
+from sigil_ext.paper.exchange_client import NOT_LISTED, ExchangeClient, NotListed, Unreachable, Unreadable
 from sigil_ext.paper.exchange_history import PAGE, fetch_range
 from sigil_ext.paper.exchange_time import ExchangeTime
 from sigil_ext.paper.exchange_watch import Watch
@@ -140,7 +140,7 @@ class ExchangeFeed:
         self._confirms_all = self._can_confirm_all()
         await self._patiently(self._client.load)
         await self._patiently(self._measure)
-        if all(self._client.why_not(s) == "not listed" for s in symbols):
+        if all(self._client.why_not(s) == NOT_LISTED for s in symbols):
             raise UnknownSymbol(symbols[0], self._client.listed())
         last = self._now() // MINUTE_MS * MINUTE_MS - MINUTE_MS if after_ms is None else after_ms
         self._assembler = MinuteAssembler(symbols, self._grace_ms, after_ms=last, stale_after=self._stale_after)
@@ -175,17 +175,34 @@ class ExchangeFeed:
             return
         for symbol in list(self._halted):
             if self._client.is_trading(symbol, open_ms):
-                self._resume(symbol, f"has trades, although it is {self._halted[symbol]}")
+                self._doubt_halt(symbol)
         is_settled = now >= end + self._settle_ms
         for symbol in assembler.lacks(open_ms):
-            is_sure = not self._confirms_all and (is_settled or self._client.says_final)
-            row = self._watch.closed(symbol, open_ms) if is_sure else None
+            row = None if self._confirms_all else self._seen(symbol, open_ms, now)
             if row is not None:
                 self._take(symbol, row)
-            elif (is_settled or self._client.is_followed(symbol, open_ms)) and self._is_worth_asking(symbol, open_ms):
+            elif not (is_settled or self._client.is_followed(symbol, open_ms)):
+                continue
+            elif self._is_worth_asking(symbol, open_ms):
                 self._ask(symbol, open_ms, now)
+            elif self._is_silence_sure(now, end):
+                self._ready.extend(assembler.on_absent(symbol, open_ms, min(now, end + self._grace_ms - 1)))
         if self._next() == open_ms and now >= end + self._grace_ms:
             self._give_up(open_ms)
+
+    def _seen(self, symbol: str, open_ms: int, now: int) -> Row | None:
+        """Return the candle as the websocket gave it, once nothing more can come of it."""
+        end = open_ms + MINUTE_MS
+        row = None
+        if self._client.says_final or now >= end + self._settle_ms:
+            row = self._watch.closed(symbol, open_ms)
+        if row is None and not self._client.says_final and self._is_silence_sure(now, end):
+            row = self._watch.last(symbol, open_ms)
+        return row
+
+    def _is_silence_sure(self, now: int, end: int) -> bool:
+        """Return whether what the websocket has not said of a minute by now, it will not say, since it is still heard."""
+        return now >= end + self._grace_ms / 2 and self._heard_ms() >= end
 
     def _is_worth_asking(self, symbol: str, open_ms: int) -> bool:
         """Return whether there is need and room for a request.
@@ -212,7 +229,7 @@ class ExchangeFeed:
         if (untried if self._confirms_all else set(untried) & set(broken)) or (broken and not is_answered):
             return
         for symbol in lacking:
-            row = self._watch.closed(symbol, open_ms)
+            row = self._seen(symbol, open_ms, self._now())
             if row is not None:
                 self._take(symbol, row)
         if self._next() == open_ms:
@@ -241,7 +258,7 @@ class ExchangeFeed:
             self._failures[symbol] += isinstance(error, Unreadable)
             return
         except NotListed:
-            self._halt(symbol, "not listed")
+            self._halt(symbol, NOT_LISTED)
             return
         finally:
             self._tried[symbol] = open_ms
@@ -267,6 +284,8 @@ class ExchangeFeed:
             if symbol in assembler.lacks(at):
                 self._take(symbol, row)
         elif assembler.remembers(at) and assembler.told(symbol, at) != row:
+            if row[5] == 0 and assembler.told(symbol, at) is None:
+                return  # Kraken's requests give an empty candle where its websocket gives none: no news
             assembler.on_candle(symbol, row, min(self._now(), self._next_end()))
 
     # --- history ------------------------------------------------------------------------------------------------------
@@ -288,6 +307,8 @@ class ExchangeFeed:
             for symbol, rows in zip(self._symbols, found, strict=True):
                 for row in rows:
                     assembler.hold(symbol, row, now)
+                if symbol in self._halted and rows and rows[-1][5] > 0 and rows[-1][0] >= until - MINUTE_MS:
+                    self._doubt_halt(symbol)
             minutes = assembler.release(until, now)
             self._tell_hole(minutes, now)
             for minute in minutes:
@@ -383,20 +404,26 @@ class ExchangeFeed:
                 self._trades_anyway.discard(symbol)
                 if symbol in self._halted:
                     self._resume(symbol, "trades again")
-            elif reason == "not listed" or symbol not in self._trades_anyway:
+            elif reason == NOT_LISTED or symbol not in self._trades_anyway:
                 self._halt(symbol, reason)
         # The halted ones are watched too: an exchange may call a symbol halted that still has trades.
-        self._watch.follow([symbol for symbol, reason in reasons.items() if reason != "not listed"])
+        self._watch.follow([symbol for symbol, reason in reasons.items() if reason != NOT_LISTED])
 
     def _halt(self, symbol: str, reason: str) -> None:
         if symbol not in self._halted:
             self._note("halted", symbol, reason)
         self._halted[symbol] = reason
+        self._trades_anyway.discard(symbol)
         self._here().await_only(set(self._symbols) - self._halted.keys())
 
-    def _resume(self, symbol: str, reason: str) -> None:
-        if self._client.why_not(symbol) is not None:
+    def _doubt_halt(self, symbol: str) -> None:
+        """Follow a symbol that has trades, whatever its status; one that requests do not know is beyond that."""
+        reason = self._halted[symbol]
+        if reason != NOT_LISTED:
+            self._resume(symbol, f"has trades, although it is {reason}")
             self._trades_anyway.add(symbol)
+
+    def _resume(self, symbol: str, reason: str) -> None:
         del self._halted[symbol]
         self._note("fresh", symbol, reason)
         self._here().await_only(set(self._symbols) - self._halted.keys())

@@ -53,6 +53,10 @@ class Watch:
         """Return the closed candle as it was seen, if the connection has held since before it began."""
         return self._client.watched(symbol, open_ms) if self.is_whole(symbol, open_ms) else None
 
+    def last(self, symbol: str, open_ms: int) -> Row | None:
+        """Return the candle as it was seen last, closed or not, if the connection has held since before it began."""
+        return self._client.last_seen(symbol, open_ms) if self.is_whole(symbol, open_ms) else None
+
     def trades_unseen(self, symbol: str, open_ms: int) -> None:
         """Take note that a symbol traded in a minute: where nothing was seen since before it, the connection is deaf."""
         if self.is_whole(symbol, open_ms) and self._candle_ms < open_ms:

@@ -20,7 +20,7 @@ import tenacity
 from sigil_ext.bridge.candle_checks import describe_time
 from sigil_ext.errors import ExchangeUnreachable, UnknownSymbol, UsageError
 from sigil_ext.paper.assembler import candle_fault
-from sigil_ext.paper.exchange_client import ExchangeClient, NotListed, Unreachable
+from sigil_ext.paper.exchange_client import NOT_LISTED, ExchangeClient, NotListed, Unreachable
 from sigil_ext.paper.exchange_feed import Confirm, ExchangeFeed
 from sigil_ext.paper.exchange_history import fetch_range
 from sigil_ext.paper.exchange_time import ExchangeTime, describe_skew
@@ -157,7 +157,7 @@ class _Loader:
         self, symbols: tuple[str, ...], start_ms: int, end_ms: int, progress: Progress | None
     ) -> dict[str, Array]:
         await self._patiently(self._client.load)
-        unlisted = [symbol for symbol in symbols if self._client.why_not(symbol) == "not listed"]
+        unlisted = [symbol for symbol in symbols if self._client.why_not(symbol) == NOT_LISTED]
         if len(unlisted) == len(symbols):
             raise UnknownSymbol(symbols[0], self._client.listed())
         now = await self._patiently(self._client.time_ms)
@@ -212,7 +212,7 @@ class _Loader:
         """Tell what is missing at the beginning: single absent minutes are what thin coins are like."""
         first = int(rows[0][0]) if rows else until + MINUTE_MS
         missing = (first - begin) // MINUTE_MS
-        if missing > 0 and self._client.why_not(symbol) != "not listed":
+        if missing > 0 and self._client.why_not(symbol) != NOT_LISTED:
             since = f"none before {describe_time(first)}" if rows else f"none until {describe_time(until)}"
             detail = f"{self._client.name} has {since}: the first {missing} min asked for are missing"
             self._note("hole_left", symbol, detail)

@@ -54,9 +54,14 @@ class Market:
         self.clock = clock
         self.symbols = sorted(candles)
         self.halted: set[str] = set()
+        self.delisted: set[str] = set()
         self.rows: dict[str, dict[int, Row]] = {
             symbol: {int(row[0]): tuple(row) for row in s.candles.tolist()} for symbol, s in candles.items()
         }
+
+    @property
+    def listed(self) -> list[str]:
+        return [symbol for symbol in self.symbols if symbol not in self.delisted]
 
     def revise(self, symbol: str, open_ms: int, close: float) -> Row:
         stamp, open_, _, high, low, volume = self.rows[symbol][open_ms]

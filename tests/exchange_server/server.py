@@ -12,19 +12,15 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter, deque
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
 from sigil_ext.paper.feed import MINUTE_MS, Row
+from tests.exchange_server import binance, kraken
 from tests.exchange_server.market import Market
 
-DATA = Path(__file__).parent / "data"
 FRAMES_A_MINUTE = 4
-KRAKEN_ROWS = 720
-KRAKEN_BASES = {"BTC": "XBT", "DOGE": "XDG"}
 
 
 class ExchangeServer:
@@ -36,7 +32,12 @@ class ExchangeServer:
         self.swallow_closing = False  # the websocket never sends the last state of a minute
         self.send_twice = False
         self.send_reversed = False  # frames of a moment in the opposite order, and the newer minute before the older
-        self.mute = False  # connected, but nothing is sent
+        self.mute = False  # connected, but no candle is sent
+        self.frozen = False  # not even a ping is answered
+        self.no_websockets = False  # as behind a firewall
+        self.fills_flat = False  # Kraken's requests give a candle without volume where its websocket is silent
+        self.broken: set[str] = set()  # symbols whose candles cannot be asked for
+        self.called_halted: set[str] = set()  # listed as halted while they trade
         self.skew_ms = 0
         self.requests: Counter[str] = Counter()
         self.connections = 0
@@ -149,13 +150,7 @@ class ExchangeServer:
         return self.market.clock.now_ms() + self.skew_ms
 
     async def _binance_info(self, _: web.Request) -> web.Response:
-        info = json.loads((DATA / "binance_exchangeInfo.json").read_text())
-        listed = {s.replace("-", ""): s for s in self.market.symbols}
-        info["symbols"] = [s for s in info["symbols"] if s["symbol"] in listed]
-        for entry in info["symbols"]:
-            if listed[entry["symbol"]] in self.market.halted:
-                entry["status"] = "BREAK"
-        return web.json_response(info)
+        return web.json_response(binance.listing(self.market.listed, self.market.halted | self.called_halted))
 
     async def _binance_time(self, _: web.Request) -> web.Response:
         return web.json_response({"serverTime": self._now()})
@@ -167,51 +162,55 @@ class ExchangeServer:
         limit = min(int(request.query.get("limit", 500)), 1000)
         now = self.market.clock.now_ms()
         since = int(request.query.get("startTime", now - limit * MINUTE_MS))
-        return web.json_response([_binance_row(r) for r in self.market.rows_from(symbol, since, now, limit)])
+        if symbol in self.broken:
+            return web.json_response({"code": -1000, "msg": "An unknown error occurred while processing the request."})
+        return web.json_response([binance.row(r) for r in self.market.rows_from(symbol, since, now, limit)])
 
     def _by_binance(self, name: str) -> str | None:
-        return next((s for s in self.market.symbols if s.replace("-", "") == name.upper()), None)
+        return next((s for s in self.market.listed if binance.name(s) == name.upper()), None)
 
     # --- Kraken -------------------------------------------------------------------------------------------------------
 
     async def _kraken_pairs(self, _: web.Request) -> web.Response:
-        pairs = json.loads((DATA / "kraken_AssetPairs.json").read_text())
-        listed = {_kraken_name(s): s for s in self.market.symbols}
-        pairs["result"] = {k: v for k, v in pairs["result"].items() if v["wsname"] in listed}
-        for entry in pairs["result"].values():
-            if listed[entry["wsname"]] in self.market.halted:
-                entry["status"] = "cancel_only"
-        return web.json_response(pairs)
+        return web.json_response(kraken.listing(self.market.listed, self.market.halted | self.called_halted))
 
     async def _kraken_assets(self, _: web.Request) -> web.Response:
-        names = {part for s in self.market.symbols for part in _kraken_name(s).split("/")}
-        asset = {"aclass": "currency", "decimals": 10, "display_decimals": 5, "status": "enabled"}
-        return web.json_response({"error": [], "result": {n: {**asset, "altname": n} for n in sorted(names)}})
+        return web.json_response(kraken.assets(self.market.listed))
 
     async def _kraken_time(self, _: web.Request) -> web.Response:
-        return web.json_response({"error": [], "result": {"unixtime": self._now() // 1000, "rfc1123": ""}})
+        return web.json_response(kraken.time(self._now()))
 
     async def _kraken_status(self, _: web.Request) -> web.Response:
-        return web.json_response({"error": [], "result": {"status": "online", "timestamp": _iso(self._now())}})
+        return web.json_response(kraken.status(self._now()))
 
     async def _kraken_ohlc(self, request: web.Request) -> web.Response:
-        pairs = json.loads((DATA / "kraken_AssetPairs.json").read_text())["result"]
-        pair = pairs.get(request.query["pair"])
-        symbol = next((s for s in self.market.symbols if pair and _kraken_name(s) == pair["wsname"]), None)
+        pair = request.query["pair"]
+        known = kraken.listing(self.market.listed, ())["result"].get(pair)
+        symbol = next((s for s in self.market.listed if known and kraken.name(s) == known["wsname"]), None)
         if symbol is None:
             return web.json_response({"error": ["EQuery:Unknown asset pair"]})
+        if symbol in self.broken:
+            return web.json_response(kraken.ohlc(pair, [], 0) | {"result": {pair: "none"}})
         now = self.market.clock.now_ms()
         since = int(float(request.query.get("since", 0))) * 1000
-        oldest = now // MINUTE_MS * MINUTE_MS - (KRAKEN_ROWS - 1) * MINUTE_MS
-        rows = self.market.rows_from(symbol, max(since + 1, oldest), now, KRAKEN_ROWS)
-        return web.json_response(
-            {"error": [], "result": {request.query["pair"]: [_kraken_row(r) for r in rows], "last": now // 1000}}
-        )
+        oldest = now // MINUTE_MS * MINUTE_MS - (kraken.ROWS - 1) * MINUTE_MS
+        rows = self.market.rows_from(symbol, max(since + 1, oldest), now, kraken.ROWS)
+        return web.json_response(kraken.ohlc(pair, self._filled(rows) if self.fills_flat else rows, now))
+
+    def _filled(self, rows: list[Row]) -> list[Row]:
+        filled = rows[:1]
+        for row in rows[1:]:
+            while filled[-1][0] + MINUTE_MS < row[0]:
+                filled.append(kraken.flat(int(filled[-1][0]) + MINUTE_MS, filled[-1][2]))
+            filled.append(row)
+        return filled
 
     # --- websocket ----------------------------------------------------------------------------------------------------
 
-    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse(autoping=True)
+    async def _websocket(self, request: web.Request) -> web.StreamResponse:
+        if self.no_websockets:
+            return web.Response(status=403)
+        socket = web.WebSocketResponse(autoping=False)
         await socket.prepare(request)
         self.connections += 1
         mine = self._sockets[socket] = _Subscriptions(is_kraken=request.path == "/v2")
@@ -219,7 +218,11 @@ class ExchangeServer:
             await socket.send_json({"channel": "status", "type": "update", "data": [{"system": "online"}]})
         try:
             async for message in socket:
-                if message.type == WSMsgType.TEXT:
+                if self.frozen:
+                    continue
+                if message.type == WSMsgType.PING:
+                    await socket.pong(message.data)
+                elif message.type == WSMsgType.TEXT:
                     await self._asked(socket, mine, json.loads(message.data))
         finally:
             self._sockets.pop(socket, None)
@@ -242,7 +245,7 @@ class ExchangeServer:
                 accepted = {"channel": "ohlc", "symbol": name, "interval": 1}
                 await socket.send_json({"method": "subscribe", "result": accepted, "success": True})
                 rows = self.market.rows_from(symbol, now - 10 * MINUTE_MS, now, 20)
-                await socket.send_json(_kraken_frame("snapshot", symbol, rows, now))
+                await socket.send_json(kraken.frame("snapshot", symbol, rows, now))
 
     async def _push(self) -> None:
         """Send every subscriber the state of its minutes, `FRAMES_A_MINUTE` times a minute and when one closes."""
@@ -256,7 +259,7 @@ class ExchangeServer:
                 continue
             closed = now // MINUTE_MS > last * step // MINUTE_MS
             last = now // step
-            if self.mute:
+            if self.mute or self.frozen:
                 continue
             for socket, mine in list(self._sockets.items()):
                 frames = [f for s in sorted(mine.symbols) for f in self._frames(s, mine, now, closed)]
@@ -272,6 +275,8 @@ class ExchangeServer:
 
     def _frames(self, symbol: str, mine: _Subscriptions, now: int, closed: bool) -> list[str]:
         frames: list[str] = []
+        if symbol in self.market.delisted:
+            return frames
         before = self.market.rows[symbol].get(now // MINUTE_MS * MINUTE_MS - MINUTE_MS)
         forming = self.market.forming(symbol, now)
         if closed and before is not None and not self.swallow_closing:
@@ -282,53 +287,11 @@ class ExchangeServer:
 
     def _frame(self, symbol: str, mine: _Subscriptions, row: Row, now: int, *, is_final: bool) -> str:
         if mine.is_kraken:
-            return json.dumps(_kraken_frame("update", symbol, [row], now))
-        name = symbol.replace("-", "")
-        stamp, open_, close, high, low, volume = row
-        kline = {
-            "t": int(stamp), "T": int(stamp) + MINUTE_MS - 1, "s": name, "i": "1m", "f": 1, "L": 2,
-            "o": _text(open_), "c": _text(close), "h": _text(high), "l": _text(low), "v": _text(volume), "n": 2,
-            "x": is_final, "q": "1.0", "V": "0.5", "Q": "0.5", "B": "0",
-        }  # fmt: skip
-        return json.dumps({"e": "kline", "E": now, "s": name, "k": kline})
+            return json.dumps(kraken.frame("update", symbol, [row], now))
+        return json.dumps(binance.frame(symbol, row, now, is_final=is_final))
 
 
 class _Subscriptions:
     def __init__(self, *, is_kraken: bool) -> None:
         self.is_kraken = is_kraken
         self.symbols: set[str] = set()
-
-
-def _text(value: float) -> str:
-    return repr(value)  # the shortest text that reads back as the same number
-
-
-def _iso(ms: float) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
-
-
-def _binance_row(row: Row) -> list[Any]:
-    stamp, open_, close, high, low, volume = row
-    texts = [_text(v) for v in (open_, high, low, close, volume)]
-    return [int(stamp), *texts, int(stamp) + MINUTE_MS - 1, "1.0", 2, "0.5", "0.5", "0"]
-
-
-def _kraken_name(symbol: str) -> str:
-    base, _, quote = symbol.partition("-")
-    return f"{KRAKEN_BASES.get(base, base)}/{quote}"
-
-
-def _kraken_row(row: Row) -> list[Any]:
-    stamp, open_, close, high, low, volume = row
-    return [int(stamp) // 1000, *(_text(v) for v in (open_, high, low, close, close, volume)), 2]
-
-
-def _kraken_frame(kind: str, symbol: str, rows: list[Row], now: int) -> dict[str, Any]:
-    data = [
-        {
-            "symbol": symbol.replace("-", "/"), "open": r[1], "high": r[3], "low": r[4], "close": r[2], "trades": 2,
-            "volume": r[5], "vwap": r[2], "interval_begin": _iso(r[0]), "interval": 1, "timestamp": _iso(r[0] + MINUTE_MS),
-        }
-        for r in rows
-    ]  # fmt: skip
-    return {"channel": "ohlc", "type": kind, "timestamp": _iso(now), "data": data}

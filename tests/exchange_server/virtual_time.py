@@ -7,6 +7,7 @@ same course whether the machine is idle or busy. Never for other processes: thos
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 import time
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ import pytest
 
 T = TypeVar("T")
 
-_SETTLE_S = 0.0002  # of the wall's: the kernel hands loopback data over at once, unless it is very busy
+_SETTLE_S = 0.00005  # of the wall's: the kernel hands loopback data over at once, unless it is very busy
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -60,16 +61,28 @@ class _LeapingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
 
 
 def run(work: Callable[[], Awaitable[T]], seconds: float = 6 * 3600.0) -> T:
-    """Run `work` in virtual time, for `seconds` of it at most; ccxt's own clocks run with it."""
+    """Run `work` in virtual time, for `seconds` of it at most; ccxt's own clocks run with it.
+
+    Fails when work leaves a task behind, or when something broke where nobody awaited it.
+    """
     throttler = import_module("ccxt.async_support.base.throttler")
     client = import_module("ccxt.async_support.base.ws.client")
+    unheard: list[dict[str, Any]] = []
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner, pytest.MonkeyPatch.context() as patch:
         loop = runner.get_loop()
+        loop.set_exception_handler(lambda _, context: unheard.append(context))
         patch.setattr(throttler, "time", loop.time)
         patch.setattr(client, "milliseconds", lambda: int(loop.time() * 1000))
-        return runner.run(_within(work, seconds))
+        result = runner.run(_within(work, seconds))
+    gc.collect()  # futures with an exception that nobody asked for, sessions that nobody closed
+    assert unheard == []
+    return result
 
 
 async def _within(work: Callable[[], Awaitable[T]], seconds: float) -> T:
     async with asyncio.timeout(seconds):
-        return await work()
+        result = await work()
+    await asyncio.sleep(120)  # what was told to end has ended by then
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"left running: {left}"
+    return result
