@@ -5,8 +5,6 @@ Reads only; every function is one transaction. Symbols come and go as Jesse writ
 
 from __future__ import annotations
 
-import io
-import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from sigil_ext.db import embedded
 from sigil_ext.db.connection import EMBEDDED, Database
+from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import row_symbol, store_symbol
 from sigil_ext.db.queries import load
 from sigil_ext.rules.types import Signal
@@ -80,7 +79,6 @@ class RecordedCandles:
     """Candles of a paper session by symbol, Jesse's column order, and the end of its last minute."""
 
     session_id: int
-    running: bool
     candles: Mapping[str, NDArray[np.float64]]
     end_ms: int
 
@@ -134,7 +132,7 @@ def last_prices(database: Database, symbols: Collection[str]) -> dict[str, LastP
             session = cur.fetchone()
         if session is None:
             return found
-        number = {symbol: i for i, symbol in enumerate(session[2])}
+        number = {symbol: i for i, symbol in enumerate(session[1])}
         wanted = {number[s]: s for s in symbols if s in number}
         newest = None
         with link.cursor(name="last_minutes") as cur:
@@ -180,40 +178,29 @@ def recorded_candles(database: Database, window_ms: int, until_ms: int | None = 
 
     Of each symbol its first candle, for its age, and those of the last `window_ms` before the end.
     """
+    journal = Journal(database)
+    session = journal.session(number) if (number := journal.last()) is not None else None
+    if session is None:
+        return None
+    last = journal.last_minute(session)
+    end_ms = session.start_ms if last is None else last + MINUTE_MS
+    end_ms = end_ms if until_ms is None else min(end_ms, until_ms)
+    before = {symbol: rows[rows[:, 0] + MINUTE_MS <= end_ms] for symbol, rows in session.warmup.items()}
+    late = {i for i, symbol in enumerate(session.symbols) if not len(before.get(symbol, ()))}
     with closing(database.connect()) as link:
-        with link.cursor() as cur:
-            cur.execute(_READING["last_session"])
-            session = cur.fetchone()
-            if session is None:
-                return None
-            cur.execute(_READING["warmup"], {"id": session[0]})
-            packed = cur.fetchone()
-            assert packed is not None
-            cur.execute(_READING["last_minutes"] + " LIMIT 1", {"id": session[0]})
-            last = cur.fetchone()
-        end_ms = session[3] if last is None else int(last[0]) + MINUTE_MS
-        end_ms = end_ms if until_ms is None else min(end_ms, until_ms)
-        parts: dict[str, list[NDArray[np.float64]]] = {symbol: [] for symbol in session[2]}
-        with np.load(io.BytesIO(zlib.decompress(bytes(packed[0]))), allow_pickle=False) as warmup:
-            for symbol in warmup.files:
-                rows = warmup[symbol]
-                parts.setdefault(symbol, []).append(rows[rows[:, 0] + MINUTE_MS <= end_ms])
-        late = {i for i, symbol in enumerate(session[2]) if not any(len(rows) for rows in parts[symbol])}
         minutes = [
-            *_first_candles(link, session[0], late, end_ms - window_ms),
-            *_recorded(link, session[0], max(0, end_ms - window_ms), end_ms),
+            *_first_candles(link, session.id, late, end_ms - window_ms),
+            *_recorded(link, session.id, max(0, end_ms - window_ms), end_ms),
         ]
     table = np.concatenate(minutes) if minutes else np.zeros((0, 7))
     table = table[np.argsort(table[:, 0], kind="stable")]
-    starts = np.searchsorted(table[:, 0], np.arange(len(session[2]) + 1))
-    for i, symbol in enumerate(session[2]):
-        parts[symbol].append(table[starts[i] : starts[i + 1], 1:])
-    return RecordedCandles(
-        int(session[0]),
-        session[5] is None,
-        {symbol: _ending(np.concatenate(found), end_ms - window_ms) for symbol, found in parts.items() if found},
-        end_ms,
-    )
+    starts = np.searchsorted(table[:, 0], np.arange(len(session.symbols) + 1))
+    candles = {
+        symbol: np.concatenate((before.get(symbol, np.zeros((0, 6))), table[starts[i] : starts[i + 1], 1:]))
+        for i, symbol in enumerate(session.symbols)
+    }
+    since_ms = end_ms - window_ms
+    return RecordedCandles(session.id, {s: _ending(rows, since_ms) for s, rows in candles.items()}, end_ms)
 
 
 def _recorded(link: Any, session_id: int, since_ms: int, until_ms: int) -> Iterator[NDArray[np.float64]]:

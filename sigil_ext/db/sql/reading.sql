@@ -18,10 +18,7 @@ SELECT rule, close, highest_high, volume_ratio, rsi, score FROM signals
 WHERE symbol = %(symbol)s AND created_at = %(at)s AND acted ORDER BY id LIMIT 1
 
 -- name: last_session
-SELECT id, settings, symbols, start_ms, started_at, ended_at FROM paper_sessions ORDER BY id DESC LIMIT 1
-
--- name: warmup
-SELECT warmup FROM paper_sessions WHERE id = %(id)s
+SELECT id, symbols FROM paper_sessions ORDER BY id DESC LIMIT 1
 
 -- name: last_minutes
 SELECT open_ms, candles FROM paper_minutes WHERE session_id = %(id)s ORDER BY open_ms DESC
