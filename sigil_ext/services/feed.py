@@ -41,7 +41,8 @@ class PublishPlan:
     """What to publish: a recording out of `candles`, or the public candles of `exchange`.
 
     `start_ms` is where an empty stream begins; None: at the recording's first minute, or now. `symbols` None: all of
-    `candles`. `kept_minutes` None: a week of an exchange, all of a recording.
+    `candles`. `kept_minutes` None: a week of an exchange, all of a recording. `base_url` is another server that speaks the
+    exchange's protocol.
     """
 
     feed: PublishedFeed
@@ -54,6 +55,7 @@ class PublishPlan:
     stream: str | None = None
     kept_minutes: int | None = None
     standby: bool = False
+    base_url: str | None = None
 
 
 @dataclass(slots=True)
@@ -226,13 +228,10 @@ def _feed_of(plan: PublishPlan) -> tuple[Feed, list[str]]:
         return ReplayFeed(candles, speed=plan.speed, finish_ms=plan.finish_ms), sorted(candles)
     if plan.speed != "max" or plan.finish_ms is not None:
         raise UsageError("--speed and --finish go with --feed replay: an exchange has a speed of its own")
-    return _exchange(plan.exchange), _symbols(plan)
+    from sigil_ext.paper.feeds import exchange_feed  # ccxt takes a second
 
-
-def _exchange(name: str) -> Feed:
-    from sigil_ext.paper.exchange_feed import ExchangeFeed  # ccxt takes a second
-
-    return ExchangeFeed(name)
+    symbols = _symbols(plan)
+    return exchange_feed(plan.exchange, symbols, base_url=plan.base_url), symbols
 
 
 def _symbols(plan: PublishPlan) -> list[str]:

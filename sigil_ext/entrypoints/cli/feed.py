@@ -34,6 +34,7 @@ def feed() -> None:
 @click.option("--feed", "kind", type=click.Choice(["replay", "exchange"]), default="exchange", show_default=True,
               help="Recorded candles, or an exchange's public ones.")  # fmt: skip
 @click.option("--exchange", default="binance", show_default=True, help="As ccxt spells it; for a recording just a name.")
+@click.option("--exchange-url", metavar="URL", help="Another server that speaks the exchange's protocol.")
 @click.option("--symbols", metavar="LIST", help="Separated by commas: TST-USDT,DOGS-USDT. Default: all of --candles.")
 @click.option("--candles", metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files.")
 @click.option("--speed", default="max", show_default=True, metavar="1|60|max", help="Recorded minutes in a minute.")
@@ -43,7 +44,7 @@ def feed() -> None:
 @click.option("--keep", metavar="MINUTES", type=click.IntRange(1), help="Length of the stream.  [default: a week]")
 @click.option("--standby", is_flag=True, help="Wait while another publisher is at it, and take over when it is gone.")
 def publish(
-    kind: str, exchange: str, symbols: str | None, candles: Path | None, speed: str, start: str | None,
+    kind: str, exchange: str, exchange_url: str | None, symbols: str | None, candles: Path | None, speed: str, start: str | None,
     finish: str | None, stream: str | None, keep: int | None, standby: bool,
 ) -> None:  # fmt: skip
     """Publish minutes until the recording ends, SIGTERM or Ctrl-C; started again, it goes on where it was.
@@ -64,6 +65,7 @@ def publish(
         stream=stream,
         kept_minutes=keep,
         standby=standby,
+        base_url=exchange_url,
     )
     with _watching() as progress:
         done = run_publisher(plan, tell=_tell, begin=_announce, progress=progress)
