@@ -14,6 +14,7 @@ ALTER TABLE paper_sessions
     ADD COLUMN strategy  jsonb,                        -- what runs where it is not a variant: module:Class and its account
     ADD COLUMN trades_from_ms  bigint,                 -- nothing is scanned or entered before; null: from start_ms on
     ADD COLUMN cash_usd  double precision,             -- the wallet at the start; null: the starting balance
+    ADD COLUMN positions_after bigint NOT NULL DEFAULT 0,  -- its own rows of micro_positions have higher ids
     ADD COLUMN adopted   jsonb NOT NULL DEFAULT '[]';  -- open positions that the session found and manages
 ALTER TABLE paper_minutes ADD COLUMN downtime boolean NOT NULL DEFAULT false;
 

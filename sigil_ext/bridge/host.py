@@ -155,6 +155,21 @@ class Host:
             while self._next_sample_ms <= end_ms:
                 self._next_sample_ms += DAY_MS
 
+    def last_price(self, symbol: str) -> float | None:
+        """Return the close of the last candle of `symbol`, None before there is one or where it is not followed."""
+        rows = self._store.candles.storage.get(f"{self._keys.get(symbol)}-1m")
+        return float(rows[-1][2]) if rows is not None and len(rows) else None
+
+    def last_bar(self, symbol: str, timeframe: str, end_ms: int) -> NDArray[np.float64] | None:
+        """Return the bar of `symbol` that ends at `end_ms`, None where no minute of it had a candle."""
+        rows = self._store.candles.storage.get(f"{self._keys.get(symbol)}-{timeframe}")
+        begin = end_ms - self._simulator.TIMEFRAME_TO_ONE_MINUTES[timeframe] * MINUTE_MS
+        for row in reversed(rows[-2:]) if rows is not None and len(rows) else ():
+            if row[0] == begin:
+                bar: NDArray[np.float64] = row
+                return bar
+        return None
+
     def finish(self) -> dict[str, Any]:
         """End the session as Jesse ends a backtest, open positions closed at the last price; return its results."""
         for route in self.routes:
@@ -174,6 +189,11 @@ class Host:
         self._closed = True
         research._reset_research_runtime_state()
         self._mend.__exit__(None, None, None)
+
+    def add_cash(self, usd: float) -> None:
+        """Put quote currency into the wallet: the proceeds of what was not bought here."""
+        wallet = self._store.exchanges.get_exchange(self._exchange)
+        wallet.assets[wallet.settlement_currency] += usd
 
     def close_position(self, symbol: str) -> bool:
         """Sell an open position at the last price, now, as a person asked; False if there is none.

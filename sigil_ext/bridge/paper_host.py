@@ -9,13 +9,14 @@ Start at `PaperHost.minute`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.bridge import checkpoint
+from sigil_ext.bridge.adopted import AdoptedBook
 from sigil_ext.bridge.holding import Holding
 from sigil_ext.bridge.host import Host
 from sigil_ext.bridge.records import RunRecord, Trade
@@ -31,6 +32,8 @@ MINUTE_MS = 60_000
 # A variant looks back a day in minutes and 240 bars; what it keeps is twice that and does not grow with the weeks.
 KEPT_MINUTES = 2880
 KEPT_BARS = 480
+_ADOPTED = "sigil:adopted"
+_ADOPTED_TRADES = "sigil:adopted_trades"
 
 Row = Sequence[float]
 
@@ -103,13 +106,14 @@ class PaperHost:
     def __init__(
         self, variant: Variant, symbols: Sequence[str], start_ms: int, warmup: Mapping[str, NDArray[np.float64]],
         entries: Mapping[tuple[str, int], int], scans: Mapping[int, int], *, trades_from_ms: int | None = None,
-        cash: float | None = None, packed: bytes | None = None,
+        cash: float | None = None, adopted: Sequence[Mapping[str, Any]] = (), packed: bytes | None = None,
     ) -> None:  # fmt: skip
         """Set the host up.
 
         Args:
             symbols, start_ms, warmup: as `Host`. entries, scans: what the database holds since, see RecordedStore.
             trades_from_ms: nothing is scanned or entered before. cash: of the wallet at the start, USD.
+            adopted: open positions that were found, as `adopted.as_record` gives them.
             packed: a checkpoint; `refused` says why it was not taken.
         """
         from sigil_ext.bridge.strategy import VariantStrategy
@@ -143,8 +147,16 @@ class PaperHost:
             start_ms=start_ms,
             warmup=warmup,
         )
+        # In Jesse's store, so that a checkpoint holds it.
+        self.host.jesse_store.vars[_ADOPTED] = AdoptedBook(adopted, settings)
         if packed is not None:
             self._restore(packed)
+
+    @property
+    def adopted(self) -> AdoptedBook:
+        """Return the open positions that the session found and follows."""
+        book: AdoptedBook = self.host.jesse_store.vars[_ADOPTED]
+        return book
 
     # --- minutes --------------------------------------------------------------------------------------------------
 
@@ -152,14 +164,18 @@ class PaperHost:
         """Process one closed minute; return the positions that ended in it."""
         before = dict(self.session.holdings) if self.session else {}
         self.host.minute(open_ms, candles)
+        ended = self._follow_adopted(open_ms, candles) if self.adopted.open else []
         if self.session is None:
-            return []
-        ended = self._note_excursions(before, open_ms, candles)
+            return ended
+        ended += self._note_excursions(before, open_ms, candles)
         self._forget()
         return ended
 
     def close(self, symbol: str, reason: ExitReason) -> Ended | None:
         """Close the position on `symbol` at its last price; None where there is none."""
+        if symbol in self.adopted.open:
+            price = self.host.last_price(symbol)
+            return None if price is None else self._leave_adopted(symbol, price, reason, self.host.now_ms)
         if self.session is None or (holding := self.session.holdings.get(symbol)) is None:
             return None
         holding.exit_reason = reason
@@ -169,10 +185,12 @@ class PaperHost:
 
     def finish(self) -> list[Ended]:
         """Close what is open at the last price, as a backtest does at its end."""
+        found = [ended for symbol in list(self.adopted.open) if (ended := self.close(symbol, "session_end"))]
         before = dict(self.session.holdings) if self.session else {}
         known = len(self.session.record.trades) if self.session else 0
         self.host.finish()
-        return [self._measure(t, before[t.symbol]) for t in (self.session.record.trades[known:] if self.session else ())]
+        trades = self.session.record.trades[known:] if self.session else []
+        return found + [self._measure(trade, before[trade.symbol]) for trade in trades]
 
     def live(self, store: Store) -> None:
         """End the rebuild, or begin live at once where there is nothing to rebuild."""
@@ -185,14 +203,23 @@ class PaperHost:
     def worth(self) -> tuple[float, float, int]:
         """Return cash and the value of what is held in USD, and the number of open positions."""
         cash = self.host.balance()
+        found = sum(
+            self.adopted.proceeds(symbol, self.host.last_price(symbol) or p.entry_price)
+            for symbol, p in self.adopted.open.items()
+        )
         if self.session is None:
-            return cash, 0.0, 0
-        return cash, self.session.equity() - cash, len(self.session.holdings)
+            return cash, found, len(self.adopted.open)
+        return cash, self.session.equity() - cash + found, len(self.session.holdings) + len(self.adopted.open)
 
     @property
     def trades(self) -> list[Trade]:
         """Return every trade since the session's record began."""
-        return self.session.record.trades if self.session else []
+        return self._found_trades + (self.session.record.trades if self.session else [])
+
+    @property
+    def _found_trades(self) -> list[Trade]:
+        trades: list[Trade] = self.host.jesse_store.vars.setdefault(_ADOPTED_TRADES, [])
+        return trades
 
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
@@ -211,6 +238,32 @@ class PaperHost:
             self.session.recorded = self._recorded
 
     # --- own ------------------------------------------------------------------------------------------------------
+
+    def _follow_adopted(self, open_ms: int, candles: Mapping[str, Row]) -> list[Ended]:
+        end_ms = open_ms + MINUTE_MS
+        timeframe = self.variant.settings.signal_timeframe
+        closes = end_ms % (self.variant.settings.signal_minutes * MINUTE_MS) == 0
+        ended = []
+        for symbol in sorted(self.adopted.open):
+            bar = self.host.last_bar(symbol, timeframe, end_ms) if closes else None
+            left = self.adopted.minute(open_ms, candles, bar, symbol)
+            if left is not None:
+                ended.append(self._leave_adopted(symbol, left[1], left[2], end_ms))
+        return ended
+
+    def _leave_adopted(self, symbol: str, price: float, reason: ExitReason, at_ms: int) -> Ended:
+        number = self.adopted.open[symbol].id
+        self.host.add_cash(self.adopted.proceeds(symbol, price))
+        trade = self.adopted.leave(symbol, price, reason, at_ms)
+        self._found_trades.append(trade)
+        if self._store is not None:
+            settings = self.variant.settings
+            at = datetime.fromtimestamp(at_ms / 1000, UTC)
+            rests = settings.guard.cooldown_from == "close" and settings.guard.cooldown_hours
+            until = at + timedelta(hours=settings.guard.cooldown_hours) if rests else None
+            exit = Exit(number, symbol, at, price, reason, trade.fee, trade.pnl_usd)
+            self._store.close(exit, settings.ban, until)
+        return Ended(number, trade)
 
     def _note_excursions(self, before: Mapping[str, Holding], open_ms: int, candles: Mapping[str, Row]) -> list[Ended]:
         """Follow the extremes of every position held through this minute, and measure those that ended in it."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.records import Fill, RunRecord, Trade
 from sigil_ext.bridge.replay import observed_replay, shares_one_clock
 from sigil_ext.bridge.routing import data_routes_for, extra_timeframes, jesse_config, routes_for
+from sigil_ext.db.scripted_store import Script, ScriptedStore
 from sigil_ext.errors import SimulationFailed, UsageError
 from sigil_ext.rules.equity import marked_equity
 from sigil_ext.rules.excursions import excursions_r, next_day_pct
@@ -48,7 +49,8 @@ class StrategyRun:
 class SimulationRequest:
     """What to run, on which candles (`candles`: symbol -> .npy file with Jesse's columns), over which period.
 
-    Candles may begin before `start_ms`: those are warm-up. `finish_ms` is exclusive.
+    Candles may begin before `start_ms`: those are warm-up. `finish_ms` is exclusive. The rest is for audits: nothing is
+    scanned or entered before `trades_from_ms`, the wallet begins with `cash` USD, and people do what `script` says.
     """
 
     what: Variant | StrategyRun
@@ -56,6 +58,9 @@ class SimulationRequest:
     start_ms: int
     finish_ms: int
     exchange: str = "Binance Spot"
+    trades_from_ms: int | None = None
+    cash: float | None = None
+    script: Script | None = None
 
     @property
     def label(self) -> str:
@@ -153,15 +158,21 @@ def _reporting(strategy: type, jesse_store: Any, exchange: str, wallet: dict[str
 def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) -> _Plan:
     from sigil_ext.bridge.session import Session
     from sigil_ext.bridge.strategy import VariantStrategy
-    from sigil_ext.db.memory_store import MemoryStore
-
     variant = request.what
     assert isinstance(variant, Variant)
     settings = variant.settings
+    balance = settings.sizing.starting_balance if request.cash is None else request.cash
     sessions: list[Session] = []
 
     def make_session(tuned: Any, market: Any, pool: list[str]) -> Session:
-        session = Session(tuned, MemoryStore(variant.name), market, pool, start_ms=request.start_ms, on_time=on_time)
+        store = ScriptedStore(variant.name, request.script or Script())
+
+        def tick(now_ms: int) -> None:
+            store.advance(now_ms)
+            on_time(now_ms)
+
+        begin = request.start_ms if request.trades_from_ms is None else request.trades_from_ms
+        session = Session(tuned, store, market, pool, start_ms=begin, on_time=tick)
         sessions.append(session)
         return session
 
@@ -181,7 +192,7 @@ def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) ->
         times = np.minimum(times, request.finish_ms)
         cash, marks = marked_equity(
             times,
-            settings.sizing.starting_balance,
+            balance,
             [fill for trade in record.trades for fill in trade.fills],
             {s: (c[:, 0].astype(np.int64) + 60_000, c[:, CLOSE]) for s, c in candles.items()},
             settings.costs.rate,
@@ -193,7 +204,7 @@ def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) ->
             symbols=sorted(candles),
             record=record,
             metrics=result["metrics"],
-            starting_balance=settings.sizing.starting_balance,
+            starting_balance=balance,
             equity_times_ms=times,
             equity=cash + marks,
             cash=cash,
@@ -204,7 +215,7 @@ def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) ->
         strategy=strategy,
         timeframe=settings.signal_timeframe,
         data_timeframes=extra_timeframes(settings),
-        starting_balance=settings.sizing.starting_balance,
+        starting_balance=balance,
         cost_rate=settings.costs.rate,
         market="spot",
         hyperparameters=None,

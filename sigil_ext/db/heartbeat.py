@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from sigil_ext.db.connection import Database
 
-SessionState = Literal["running", "stopped", "ended"]
+SessionState = Literal["running", "feed_lost", "stopped", "ended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Heartbeat:
             )
 
     def state(self, state: SessionState, *, session_id: int, feed: str) -> None:
-        """Note that the session of this process runs, was stopped and may go on, or has ended."""
+        """Note that the session of this process runs, waits for a lost feed, was stopped and may go on, or has ended."""
         self._write(
             state=("%s", state), session_id=("%s", session_id), feed=("%s", feed),
             pid=("%s", os.getpid()), host=("%s", socket.gethostname()),

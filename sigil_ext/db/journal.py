@@ -38,6 +38,7 @@ class RecordedSession:
     trades_from_ms: int | None = None
     cash: float | None = None
     adopted: tuple[Mapping[str, Any], ...] = ()
+    positions_after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +105,17 @@ class Journal:
         np.savez(packed, **{symbol: rows for symbol, rows in warmup.items()})
         with self.database.transaction() as cur:
             cur.execute(
-                "INSERT INTO paper_sessions (settings, symbols, start_ms, warmup, feed, trades_from_ms, cash_usd, adopted)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+                "INSERT INTO paper_sessions (settings, symbols, start_ms, warmup, feed, trades_from_ms, cash_usd, adopted,"
+                " positions_after) VALUES (%s, %s, %s, %s, %s, %s, %s, %s,"
+                " (SELECT coalesce(max(id), 0) FROM micro_positions)) RETURNING id, positions_after",
                 (
                     json.dumps(dict(settings)), list(symbols), start_ms, zlib.compress(packed.getvalue(), 1), feed,
                     trades_from_ms, cash, json.dumps([dict(a) for a in adopted]),
                 ),
             )  # fmt: skip
-            number = int(cur.fetchone()[0])  # type: ignore[index]
+            number, after = cur.fetchone()  # type: ignore[misc]
         return RecordedSession(
-            number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted)
+            number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after
         )
 
     def end(self, session: RecordedSession) -> None:
@@ -209,6 +211,14 @@ class Journal:
             )
             return [Request(*row) for row in cur.fetchall()]
 
+    def request(self, number: int) -> Request:
+        """Return a request by its number."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "SELECT id, act, symbol, exit_reason, actor, reason FROM session_requests WHERE id = %s", (number,)
+            )
+            return Request(*cur.fetchone())  # type: ignore[misc]
+
     def outcome(self, number: int) -> str | None:
         """Return what came of a request, None while it waits."""
         with self.database.transaction() as cur:
@@ -255,6 +265,16 @@ class Journal:
                 template="(%s, to_timestamp(%s / 1000.0), %s, %s, %s)",
             )  # fmt: skip
 
+    def realized(self) -> float:
+        """Return what all closed positions of both tables brought, USD."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "SELECT coalesce((SELECT sum(pnl_usd) FROM micro_positions WHERE variant_id = %s AND status = 'closed'), 0)"
+                " + coalesce((SELECT sum(pnl_usd) FROM paper_positions WHERE status = 'closed'), 0)",
+                (self.database.variant,),
+            )
+            return float(cur.fetchone()[0])  # type: ignore[index]
+
     def write_equity(self, at_ms: int, cash: float, positions: float, count: int) -> None:
         """Record what the wallet is worth at the end of a minute, USD."""
         with self.database.transaction() as cur:
@@ -271,8 +291,8 @@ class Journal:
         with self.database.transaction() as cur:
             cur.execute(
                 "SELECT symbol, (extract(epoch FROM opened_at) * 1000)::bigint, id FROM micro_positions"
-                " WHERE variant_id = %s AND opened_at >= to_timestamp(%s / 1000.0) AND status <> 'superseded'",
-                (self.database.variant, session.start_ms),
+                " WHERE variant_id = %s AND opened_at >= to_timestamp(%s / 1000.0) AND id > %s AND status <> 'superseded'",
+                (self.database.variant, session.start_ms, session.positions_after),
             )
             return {(row[0], row[1]): row[2] for row in cur.fetchall()}
 
@@ -287,13 +307,13 @@ class Journal:
             return dict(cur.fetchall())
 
 
-_SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted"
+_SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted, positions_after"
 
 
 def _read_session(row: Sequence[Any]) -> RecordedSession:
-    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, packed = row
+    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, after, packed = row
     with np.load(io.BytesIO(zlib.decompress(bytes(packed))), allow_pickle=False) as arrays:
         warmup = {name: arrays[name] for name in arrays.files}
     return RecordedSession(
-        number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted)
+        number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after
     )

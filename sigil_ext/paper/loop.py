@@ -70,7 +70,7 @@ async def _feed(
     stopping = asyncio.create_task(stop.wait())
     try:
         while not stop.is_set():
-            minute = await _next(minutes, stopping, session)
+            minute = await _next(minutes, stopping, session, feed)
             if minute is None:
                 return
             await asyncio.to_thread(session.process, minute, feed.events())
@@ -81,11 +81,11 @@ async def _feed(
 
 
 async def _next(
-    minutes: AsyncIterator[ClosedMinute], stopping: asyncio.Task[bool], session: PaperSession
+    minutes: AsyncIterator[ClosedMinute], stopping: asyncio.Task[bool], session: PaperSession, feed: Feed
 ) -> ClosedMinute | None:
     """Return the next minute, None at the feed's end or when the session is to stop.
 
-    While it waits, a live session that has lost its database looks for it.
+    While it waits, the session tells what the feed met, obeys people, and looks for a database that it has lost.
     """
     coming = asyncio.ensure_future(anext(minutes, None))
     while not coming.done():
@@ -95,7 +95,7 @@ async def _next(
             await asyncio.gather(coming, return_exceptions=True)
             return None
         if not coming.done():
-            await asyncio.to_thread(session.obey_now if session.lost_since is None else session.try_return)
+            await asyncio.to_thread(session.wait, feed.events())
     return coming.result()
 
 

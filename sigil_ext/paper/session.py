@@ -7,6 +7,7 @@ not at all: a process that is killed at any instant has either processed a minut
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,13 +18,15 @@ import structlog
 from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
+from sigil_ext.bridge.adopted import Adopted, adopt, as_record, reconciled_cash
 from sigil_ext.bridge.paper_host import Ended, PaperHost
 from sigil_ext.bridge.records import Trade
 from sigil_ext.db.connection import Database
-from sigil_ext.db.heartbeat import Heartbeat
+from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal, RecordedSession, Request
 from sigil_ext.db.minute_store import MinuteStore, Operation
 from sigil_ext.db.outbox import Outbox
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import DatabaseUnavailable, UsageError
 from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
@@ -32,6 +35,7 @@ from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
 from sigil_ext.settings.overlays import Variant, flatten
 
+SAY_EVERY_S = 60.0
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
 KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
 
@@ -46,7 +50,6 @@ class Beginning:
     start_ms: int
     warmup: Mapping[str, NDArray[np.float64]]
     trades_from_ms: int | None = None
-    cash: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,8 @@ class PaperSession:
         self._checkpoint_ms: int | None = None
         self.host: PaperHost
         self._hosted = False
+        self._said = time.monotonic()
+        self._untold: list[FeedEvent] = []
         self._bar_ms = variant.settings.signal_minutes * MINUTE_MS
 
     # --- begin and end --------------------------------------------------------------------------------------------
@@ -114,10 +119,7 @@ class PaperSession:
             if recorded is None:
                 if beginning is None:
                     raise UsageError(f"variant '{self.variant.name}' has no paper session to go on with")
-                recorded = self.journal.begin(
-                    flatten(self.variant.settings), sorted(beginning.symbols), beginning.start_ms, beginning.warmup,
-                    feed=self.conduct.feed, trades_from_ms=beginning.trades_from_ms, cash=beginning.cash,
-                )  # fmt: skip
+                recorded = self._begin(beginning)
             _same_settings(self.variant, recorded)
             self.recorded: RecordedSession = recorded
             self._recover()
@@ -132,6 +134,25 @@ class PaperSession:
         except BaseException:
             self.close()
             raise
+
+    def _begin(self, beginning: Beginning) -> RecordedSession:
+        """Record a new session: what it finds open is adopted, and its cash follows from all that was closed before."""
+        settings = self.variant.settings
+        found: dict[str, Adopted] = {}
+        for position in PostgresStore(self.database).open_positions():
+            if position.symbol in beginning.symbols and position.symbol not in found:
+                found[position.symbol] = adopt(position, settings)
+                log.info("adopted", symbol=position.symbol, stop=found[position.symbol].stop, opened=str(position.opened_at))
+            else:
+                log.warning("not adopted", symbol=position.symbol, position=position.id, table=position.table,
+                            way_out="sigil positions close --stale")  # fmt: skip
+        cash = reconciled_cash(
+            settings.sizing.starting_balance, self.journal.realized(), list(found.values()), settings.costs.rate
+        )
+        return self.journal.begin(
+            flatten(settings), sorted(beginning.symbols), beginning.start_ms, beginning.warmup, feed=self.conduct.feed,
+            trades_from_ms=beginning.trades_from_ms, cash=cash, adopted=[as_record(a) for a in found.values()],
+        )  # fmt: skip
 
     def reopen(self) -> None:
         """Begin again from the record, after the database was lost and time stood still."""
@@ -176,7 +197,9 @@ class PaperSession:
             DatabaseUnavailable: a patient session lost its database; call `reopen` when it is back.
             LockHeld: another session took over while the database was away.
         """
-        record = MinuteRecord(minute, events=list(events))
+        record = MinuteRecord(minute, events=[*self._untold, *events])
+        self._untold = []
+        waited_for_feed = self._feed_lost_since is not None
         if self.lost_since is not None:
             self.try_return()
         if self.lost_since is None:
@@ -198,7 +221,14 @@ class PaperSession:
             self._kept.append(record)
         self.last_ms = minute.open_ms
         self.processed += 1
-        self._save_checkpoint(minute.open_ms)
+        try:
+            if waited_for_feed and self._feed_lost_since is None and self.lost_since is None:
+                self._say("running")
+            self._save_checkpoint(minute.open_ms)
+        except DatabaseUnavailable as error:
+            if self.conduct.patient:
+                raise
+            self._lose(error)
 
     def try_return(self) -> bool:
         """Write what was kept while the database was lost, if it is back; return whether it is.
@@ -284,16 +314,53 @@ class PaperSession:
         end_ms = minute.open_ms + MINUTE_MS
         if record.worth is not None and (end_ms % self._bar_ms == 0 or record.ended):
             self.journal.write_equity(end_ms, *record.worth)
-        if self.conduct.feed == "replay" and end_ms % self._bar_ms == 0:  # live, the scan job beats
+        # Live, the scan job beats; it knows nothing of minutes that are caught up with.
+        if (self.conduct.feed == "replay" or minute.downtime) and end_ms % self._bar_ms == 0:
             self.heartbeat.scan_started()
             self.heartbeat.scan_ended()
         self.heartbeat.progress(minute.open_ms, session_id=self.recorded.id, feed=self.conduct.feed)
 
+    def wait(self, events: Sequence[FeedEvent]) -> None:
+        """Between two minutes: tell what the feed met, do what people asked for, say that the session lives."""
+        self._untold += events
+        if self.lost_since is not None and not self.try_return():
+            return
+        try:
+            if self._untold:
+                self._tell(self._untold)
+                self._untold = []
+            if self._feed_lost_since is not None and time.monotonic() - self._said > SAY_EVERY_S:
+                self._say("feed_lost")
+            self.obey_now()
+        except DatabaseUnavailable as error:
+            if self.conduct.patient:
+                raise
+            self._lose(error)
+
+    def _tell(self, events: Sequence[FeedEvent]) -> None:
+        was_lost = self._feed_lost_since is not None
+        with self.database.one_transaction(self._link):
+            kept = [(e.at_ms, e.kind, e.symbol, e.detail) for e in events if e.kind in KEPT_EVENTS]
+            if kept:
+                self.journal.write_feed_events(self.recorded, kept)
+            if self.conduct.alerts:
+                for alert in feed_alerts(events, self.conduct.feed, self._feed_lost_since):
+                    self._put(alert)
+        self._follow_feed(events)
+        if was_lost != (self._feed_lost_since is not None):
+            self._say("running" if was_lost else "feed_lost")
+
+    def _say(self, state: SessionState) -> None:
+        with self.database.one_transaction(self._link):
+            self.heartbeat.state(state, session_id=self.recorded.id, feed=self.conduct.feed)
+        self._said = time.monotonic()
+
     def obey_now(self) -> None:
         """Do what people asked for since the last minute, at the last price; a live session asks between minutes."""
-        if self.lost_since is not None or self.last_ms is None:
+        if self.lost_since is not None:
             return
-        record = MinuteRecord(ClosedMinute(self.last_ms, {}))
+        last = self.recorded.start_ms - MINUTE_MS if self.last_ms is None else self.last_ms
+        record = MinuteRecord(ClosedMinute(last, {}))
         try:
             if not self.journal.requests():
                 return
@@ -321,10 +388,9 @@ class PaperSession:
         log.info("request", variant=self.variant.name, act=request.act, by=request.actor, outcome=outcome)
 
     def _mark_downtime(self, record: MinuteRecord, held_before: set[str]) -> None:
-        assert self.host.session is not None
         for position, _ in record.ended:
             self.store.note_downtime(position)
-        for symbol, holding in self.host.session.holdings.items():
+        for symbol, holding in self.host.session.holdings.items() if self.host.session else ():
             if symbol not in held_before:
                 self.store.note_downtime(holding.position_id)
 
@@ -339,7 +405,8 @@ class PaperSession:
         def host(packed: bytes | None) -> PaperHost:
             return PaperHost(
                 self.variant, recorded.symbols, recorded.start_ms, recorded.warmup, entries,
-                self.journal.scans(recorded), trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, packed=packed,
+                self.journal.scans(recorded), trades_from_ms=recorded.trades_from_ms, cash=recorded.cash,
+                adopted=recorded.adopted, packed=packed,
             )  # fmt: skip
 
         if self._hosted:
@@ -366,13 +433,8 @@ class PaperSession:
             self._checkpoint_ms = self.recorded.start_ms
         if open_ms - self._checkpoint_ms < CHECKPOINT_EVERY * MINUTE_MS or self.lost_since is not None:
             return
-        try:
-            with self.database.one_transaction(self._link):
-                self.journal.save_checkpoint(self.recorded, open_ms, self.host.save())
-        except DatabaseUnavailable as error:
-            if self.conduct.patient:
-                raise
-            self._lose(error)
+        with self.database.one_transaction(self._link):
+            self.journal.save_checkpoint(self.recorded, open_ms, self.host.save())
         self._checkpoint_ms = open_ms
 
     # --- own ------------------------------------------------------------------------------------------------------
@@ -388,7 +450,8 @@ class PaperSession:
             holding.position_id = self.store.position_id(holding.position_id)
 
     def _held(self) -> list[str]:
-        return list(self.host.session.holdings) if self.host.session else []
+        own = list(self.host.session.holdings) if self.host.session else []
+        return own + list(self.host.adopted.open)
 
     def _last_recorded(self) -> int:
         last = self.journal.last_minute(self.recorded)

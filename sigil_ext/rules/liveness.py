@@ -15,7 +15,7 @@ from sigil_ext.rules.messages import lasting
 
 FindingKind = Literal[
     "never_started", "scan_stale", "scan_hung", "progress_stale", "behind", "stopped", "clock", "clock_skew",
-    "probe_gap", "unreachable", "was_unreachable",
+    "probe_gap", "unreachable", "was_unreachable", "feed_lost",
 ]  # fmt: skip
 LIVE_FEEDS = frozenset({"exchange", "redis"})
 """Feeds whose candles are of now; those of a replay are as old as they are."""
@@ -77,6 +77,10 @@ def findings(view: Beat | None, now: datetime, limits: Limits = DEFAULT_LIMITS) 
     if view is None:
         return [Finding("never_started", "no heartbeat at all: the session was never started")]
     stale = [*_scan(view, now, limits), *_progress(view, now, limits)]
+    if stale and view.state == "feed_lost" and now - view.updated_at <= limits.stale:
+        # The session lives and says so. Without minutes there are no entries to block, and they resume with the feed.
+        seen = _ago(now, view.last_write) if view.last_write else "never"
+        stale = [Finding("feed_lost", f"the feed gives nothing; the session waits for it, last minute {seen}", trips=False)]
     if stale and view.state in ("stopped", "ended"):
         verb = "stopped on purpose" if view.state == "stopped" else "brought to its end"
         stale = [Finding("stopped", f"the session was {verb} at {_at(view.updated_at)}; nothing runs since")]

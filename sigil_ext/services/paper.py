@@ -58,7 +58,7 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
                 "or end it with --restart to begin a new one"
             )
         source = open_source(request, project, known, _tell)
-        with _elsewhere():
+        with elsewhere():
             return asyncio.run(_run(request, source, database, project, is_new=recorded is None, progress=progress))
     except DatabaseUnavailable as lost:
         # Not wrong use here: whoever started the session is to start it again when the server is back.
@@ -137,7 +137,7 @@ def _end_old(database: Database) -> None:
 
 
 @contextlib.contextmanager
-def _elsewhere() -> Iterator[None]:
+def elsewhere() -> Iterator[None]:
     """Leave the project folder: Jesse opens a database of its own when it is imported inside a project."""
     here = Path.cwd()
     with tempfile.TemporaryDirectory(prefix="sigil-paper-") as elsewhere:

@@ -95,6 +95,8 @@ class Jobs:
             scan, CronTrigger(minute=f"*/{minutes}" if minutes < 60 else "0", timezone=UTC), id="scan",
             misfire_grace_time=SCAN_GRACE_S, **keep,
         )  # fmt: skip
+        # Once more right away: after a stop the next beat could be a quarter of an hour off, and the probe would trip.
+        self.scheduler.add_job(scan, id="first_scan", jobstore="memory", misfire_grace_time=None, **keep)
         self.scheduler.add_job(
             summaries, CronTrigger(minute=2, timezone=UTC), id="summaries", misfire_grace_time=NIGHT_GRACE_S, **keep
         )

@@ -21,6 +21,7 @@ from sigil_ext.errors import SigilError, hint
 # command -> module and attribute, one-line help. The index of the command line.
 COMMANDS: dict[str, tuple[str, str]] = {
     "alerts": ("sigil_ext.entrypoints.cli.alerts:alerts", "Messages to people: test the channels, list, send."),
+    "audit": ("sigil_ext.entrypoints.cli.audit:audit", "Was paper what a backtest of the same minutes says?"),
     "backtest": ("sigil_ext.entrypoints.cli.backtest:backtest", "Backtest variants or any Jesse strategy."),
     "breaker": ("sigil_ext.entrypoints.cli.breaker:breaker", "The circuit breaker: status, trip, reset."),
     "candles": ("sigil_ext.entrypoints.cli.candles:candles", "Import, list and check candles."),
@@ -28,10 +29,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "db": ("sigil_ext.entrypoints.cli.db:db", "Start, stop and look at the embedded PostgreSQL."),
     "doctor": ("sigil_ext.entrypoints.cli.doctor:doctor", "What Sigil needs around it: each line ok or what to do."),
     "feed": ("sigil_ext.entrypoints.cli.feed:feed", "Publish minutes into a Redis stream; how it stands."),
+    "flatten": ("sigil_ext.entrypoints.cli.flatten:flatten", "Close everything a variant holds, verified."),
     "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
     "pause": ("sigil_ext.entrypoints.cli.breaker:pause", "Block entries of a variant until resume."),
     "probe": ("sigil_ext.entrypoints.cli.probe:probe", "See whether every variant is alive, from outside."),
-    "positions": ("sigil_ext.entrypoints.cli.positions:positions", "Open and closed positions: list, show."),
+    "positions": ("sigil_ext.entrypoints.cli.positions:positions", "Open and closed positions: list, show, close."),
     "protections": ("sigil_ext.entrypoints.cli.protections:protections", "Cooldowns and bans: list, add, lift."),
     "resume": ("sigil_ext.entrypoints.cli.breaker:resume", "End a pause."),
     "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),

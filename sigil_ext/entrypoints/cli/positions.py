@@ -264,3 +264,34 @@ def _when(at: datetime | None) -> str:
 
 def _iso(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
+
+
+@positions.command("close")
+@click.argument("symbol", required=False)
+@click.option("--stale", is_flag=True, help="Every open row that no session manages, such as the earlier bot's.")
+@click.option("--reason", required=True, help="Why; stored with the act.")
+@variant_option(default="baseline")
+@json_option()
+def close_(symbol: str | None, stale: bool, reason: str, variant: str, as_json: bool) -> None:
+    """Close the position on SYMBOL at its last price; or with --stale those that nobody manages."""
+    from sigil_ext.services.closing import close, close_stale
+
+    if stale == (symbol is not None):
+        raise UsageError("say which: a SYMBOL, or --stale for those that no session manages")
+    if symbol is not None:
+        done = close(variant, reason, symbol=symbol)
+        if as_json:
+            print_json({"variant": variant, "outcome": done.outcome, "still_open": done.still_open})
+        else:
+            click.echo(f"{variant}: {done.outcome}; {done.still_open} still open")
+        return
+    closed = close_stale(variant, reason)
+    if as_json:
+        print_json(
+            [{"table": p.table, "id": p.id, "symbol": p.symbol, "price": price, "source": source} for p, price, source in closed]
+        )
+        return
+    for position, price, source in closed:
+        click.echo(f"{variant}: closed {position.symbol} ({position.table} {position.id}) at {price:.10g}: {source}")
+    if not closed:
+        click.echo(f"{variant}: no open position without a session")

@@ -1,0 +1,165 @@
+"""Audit: replay what a paper session recorded as a backtest, from the state at its start, and compare trade by trade.
+
+Start at `audit`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sigil_ext.bridge.records import Trade
+from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult
+from sigil_ext.bridge.worker import run_all
+from sigil_ext.db.auditing import AuditRecords, utc
+from sigil_ext.db.connection import Database
+from sigil_ext.db.journal import Journal, RecordedSession
+from sigil_ext.db.outbox import Outbox
+from sigil_ext.errors import UsageError
+from sigil_ext.research.audit import AuditTrade, Comparison, compare
+from sigil_ext.rules import messages
+from sigil_ext.services.database import open_database
+from sigil_ext.settings.overlays import merge
+from sigil_ext.settings.project import Project
+
+MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditReport:
+    """What an audit found. Times are ends of minutes, UTC."""
+
+    variant: str
+    number: int
+    session: int
+    since: datetime
+    until: datetime
+    minutes: int
+    comparison: Comparison
+
+    def document(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        c = self.comparison
+        return {
+            "variant": self.variant, "audit": self.number, "session": self.session, "since": self.since.isoformat(),
+            "until": self.until.isoformat(), **_counts(c), "differences": c.document(),
+        }  # fmt: skip
+
+
+def audit(
+    variant: str,
+    *,
+    since_ms: int | None = None,
+    session: int | None = None,
+    project: Project | None = None,
+    progress: Callable[[float], None] = lambda share: None,
+) -> AuditReport:
+    """Audit the newest session of `variant`, or number `session`; store and, where something differs, alert.
+
+    The whole session is replayed, since a state has no other beginning; trades opened before `since_ms` are left out of the
+    comparison. Audited is up to the last minute recorded when the audit begins; the session may go on meanwhile.
+
+    Raises:
+        UsageError: there is no such session, or it recorded nothing yet.
+    """
+    database = open_database(variant, project)
+    recorded = _session(database, session)
+    records = AuditRecords(database, recorded)
+    with database.one_transaction() as cur:  # one look at a record that may grow
+        cur.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        script, rows, refused = records.script(), records.positions(), records.refused()
+        closings = Journal(database).closings(recorded)
+        last = Journal(database).last_minute(recorded)
+    if last is None:
+        raise UsageError(f"session {recorded.id} of variant '{variant}' recorded no minute yet: nothing to audit")
+    candles, _ = records.candles()
+    candles = {s: c[c[:, 0] <= last] for s, c in candles.items()}
+    with tempfile.TemporaryDirectory(prefix="sigil-audit-") as folder:
+        files = {}
+        for symbol, series in candles.items():
+            files[symbol] = Path(folder) / f"{symbol}.npy"
+            np.save(files[symbol], series)
+        request = SimulationRequest(
+            merge(variant, [("session", dict(recorded.settings))]), files, recorded.start_ms, last + MINUTE_MS,
+            trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, script=script,
+        )  # fmt: skip
+        result = run_all([request], 1, lambda index, share: progress(share))[0]
+    since = recorded.start_ms if since_ms is None else max(since_ms, recorded.start_ms)
+    until = last + MINUTE_MS
+    ended = any(row["exit_reason"] == "session_end" for row in rows)
+    ours = [t for t in (_paper(row) for row in rows) if since <= t.opened_at_ms <= until]
+    theirs = [t for t in (_backtest(t, ended) for t in result.record.trades) if t.opened_at_ms >= since]
+    comparison = compare(
+        ours, theirs,
+        closed_by_hand=_by_hand(rows, closings),
+        paper_refused=refused,
+        backtest_refused=_refused(result),
+        found_open=frozenset(a["symbol"] for a in recorded.adopted),
+    )  # fmt: skip
+    number = _store(database, records, recorded, since, until, comparison)
+    return AuditReport(variant, number, recorded.id, utc(since), utc(until), (until - since) // MINUTE_MS, comparison)
+
+
+def _session(database: Database, number: int | None) -> RecordedSession:
+    journal = Journal(database)
+    wanted = journal.last() if number is None else number
+    recorded = journal.session(wanted) if wanted is not None else None
+    if recorded is None:
+        what = "no paper session" if number is None else f"no paper session {number}"
+        raise UsageError(f"variant '{database.variant}' has {what} to audit; begin one with: sigil run paper")
+    return recorded
+
+
+def _paper(row: dict[str, Any]) -> AuditTrade:
+    return AuditTrade(
+        row["symbol"], row["opened_ms"], row["entry_price"], row["qty"], row["closed_ms"], row["exit_price"],
+        row["exit_reason"], row["pnl_usd"], row["downtime"],
+    )  # fmt: skip
+
+
+def _backtest(trade: Trade, ended: bool) -> AuditTrade:
+    """Return a trade of the backtest; where the session still runs, what is closed only by the end is open."""
+    if trade.exit_reason == "session_end" and not ended:
+        return AuditTrade(trade.symbol, trade.opened_at_ms, trade.entry_price, trade.qty, None, None, None, None)
+    return AuditTrade(
+        trade.symbol, trade.opened_at_ms, trade.entry_price, trade.qty, trade.closed_at_ms, trade.exit_price,
+        trade.exit_reason, trade.pnl_usd,
+    )  # fmt: skip
+
+
+def _by_hand(rows: list[dict[str, Any]], closings: dict[int, list[tuple[str, Any]]]) -> dict[tuple[str, int], str]:
+    closed = {symbol for entries in closings.values() for symbol, _ in entries}
+    return {
+        (row["symbol"], row["opened_ms"]): row["exit_reason"]
+        for row in rows
+        if row["symbol"] in closed and row["exit_reason"] in ("manual", "kill_switch", "adopted_close")
+    }
+
+
+def _refused(result: SimulationResult) -> dict[tuple[str, int], str]:
+    return {(r["symbol"], r["at_ms"]): r["reason"] for r in result.record.refused_signals}
+
+
+def _counts(c: Comparison) -> dict[str, int]:
+    return {
+        "matched": c.matched, "paper_only": c.count("paper_only"), "backtest_only": c.count("backtest_only"),
+        "differing": c.count("differs"), "unexplained": c.unexplained,
+    }  # fmt: skip
+
+
+def _store(
+    database: Database, records: AuditRecords, recorded: RecordedSession, since: int, until: int, found: Comparison
+) -> int:
+    counts = _counts(found)
+    with database.one_transaction():
+        number = records.store(since, until, counts, {"differences": found.document()})
+        if found.differences:
+            title, body = messages.audit(since=utc(since), until=utc(until), **counts)
+            Outbox(database).put("audit", at=utc(until), title=title, body=body, key=f"audit:{recorded.id}:{number}")
+    return number

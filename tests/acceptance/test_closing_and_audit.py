@@ -1,0 +1,139 @@
+"""Positions closed by a person, positions taken over from the earlier bot, and the audit that tells what follows."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from sigil_ext.db.connection import Database, create_if_missing
+from sigil_ext.db.journal import Journal
+from sigil_ext.db.migrate import up
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.services.database import locate_database, open_database
+from tests.acceptance.test_paper_replay import command, done, minutes_processed, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+LEGACY = ROOT.parent / "shared" / "legacy"
+LINE = ("run", "paper", "--candles", str(ROOT / "sample"), "--finish", "2025-06-19")
+
+
+def wait_for_open_position(database: Database, process) -> None:
+    for minutes in range(200, 3000, 100):
+        wait_for(database, minutes, process)
+        if PostgresStore(database).open_positions():
+            return
+    pytest.fail("no position was opened")
+
+
+@pytest.mark.slow
+def test_flatten_closes_what_a_running_session_holds_and_the_audit_names_the_cause(sigil, empty_project):
+    database = open_database("unhinged", empty_project)
+    session = command(empty_project, *LINE, "--variant", "unhinged", "--speed", "6000")
+    wait_for_open_position(database, session)
+    ran = sigil("flatten", "--variant", "unhinged", "--reason", "a test", "--json", project=empty_project)
+    assert ran.status == 0, ran.err
+    said = json.loads(ran.out)[0]
+    assert said["outcome"].startswith("closed ")
+    with database.transaction() as cursor:
+        cursor.execute("SELECT symbol, exit_reason, pnl_usd FROM micro_positions WHERE exit_reason = 'kill_switch'")
+        closed = cursor.fetchall()
+        cursor.execute("SELECT act, actor, reason, done_at IS NOT NULL FROM session_requests")
+        requests = cursor.fetchall()
+    assert closed
+    assert all(pnl is not None for _, _, pnl in closed)
+    assert requests[0][0] == "flatten"
+    assert requests[0][2:] == ("a test", True)
+    session.send_signal(signal.SIGKILL)  # the rebuild has to know of the closing as well
+    session.communicate()
+    done(command(empty_project, *LINE, "--variant", "unhinged"))
+    ran = sigil("audit", "--variant", "unhinged", "--json", project=empty_project)
+    report = json.loads(ran.out)
+    assert (ran.status, report["unexplained"]) == (0, 0), report
+    assert report["matched"] > 5
+    causes = {d["cause"] for d in report["differences"]}
+    assert "closed by a person (kill_switch)" in causes
+    database.close()
+
+
+@pytest.mark.slow
+def test_a_session_that_does_not_run_is_flattened_all_the_same(sigil, empty_project):
+    database = open_database("unhinged", empty_project)
+    session = command(empty_project, *LINE, "--variant", "unhinged", "--speed", "6000")
+    wait_for_open_position(database, session)
+    session.send_signal(signal.SIGKILL)
+    session.communicate()
+    held = PostgresStore(database).open_positions()
+    before = minutes_processed(database)
+    ran = sigil("positions", "close", held[0].symbol, "--variant", "unhinged", "--reason", "x", project=empty_project)
+    assert ran.status == 0, ran.err
+    assert f"closed {held[0].symbol}" in ran.out
+    assert held[0].symbol not in {p.symbol for p in PostgresStore(database).open_positions()}
+    ran = sigil("flatten", "--variant", "unhinged", "--reason", "x", project=empty_project)
+    assert ran.status == 0, ran.err
+    assert PostgresStore(database).open_positions() == []
+    assert minutes_processed(database) == before
+    ran = sigil("flatten", "--variant", "unhinged", "--reason", "x", project=empty_project)
+    assert (ran.status, ran.out.strip()) == (0, "unhinged: nothing was open; 0 still open")
+    database.close()
+
+
+def test_closing_asks_for_a_reason_and_a_symbol_that_is_held(sigil, server):
+    for line, says in (
+        (("positions", "close", "--reason", "x"), "say which"),
+        (("positions", "close", "TST-USDT", "--reason", " "), "reason"),
+        (("positions", "close", "TST-USDT", "--stale", "--reason", "x"), "say which"),
+        (("positions", "close", "TST-USDT", "--reason", "x"), "holds no position"),
+        (("flatten", "--reason", "x"), "say which variant"),
+        (("flatten", "--variant", "baseline"), "--reason"),
+        (("audit", "--variant", "moderate"), "no paper session to audit"),
+        (("audit", "--variant", "moderate", "--session", "7"), "no paper session 7"),
+    ):
+        ran = sigil(*line, project=server)
+        assert ran.status == 2, (line, ran)
+        assert says in ran.err
+
+
+def database_of_the_earlier_bot(project) -> Database:
+    database = locate_database("baseline", project)
+    create_if_missing(database.address)
+    with database.transaction() as cursor:
+        for name in ("013_schema.sql", "013_sample.sql"):
+            cursor.execute((LEGACY / name).read_text())
+    up(database, project.migrations)
+    return database
+
+
+@pytest.mark.slow
+def test_open_rows_of_the_earlier_bot_are_adopted_or_closed_as_stale_and_none_is_lost(sigil, empty_project):
+    database = database_of_the_earlier_bot(empty_project)
+    store = PostgresStore(database)
+    found = store.open_positions()
+    assert found
+    with database.transaction() as cursor:
+        cursor.execute("SELECT id FROM micro_positions")
+        rows = cursor.fetchall()
+    realized = Journal(database).realized()
+    done(command(empty_project, *LINE, "--variant", "baseline", "--keep-open"))
+    with database.transaction() as cursor:
+        cursor.execute("SELECT cash_usd, adopted, symbols FROM paper_sessions")
+        cash, adopted, symbols = cursor.fetchone()
+    assert {a["symbol"] for a in adopted} == {p.symbol for p in found} & set(symbols)
+    cost = sum(a["qty"] * a["entry_price"] * 1.0015 for a in adopted)
+    assert cash == pytest.approx(max(0.0, 1000 + realized - cost))
+    for a in adopted:
+        assert a["stop"] == pytest.approx(a["entry_price"] * (1 - a["stop_pct"] / 100))
+    ran = sigil("positions", "close", "--stale", "--reason", "left by the earlier bot", "--json", project=empty_project)
+    assert ran.status == 0, ran.err
+    closed = json.loads(ran.out)
+    assert {c["symbol"] for c in closed} >= {p.symbol for p in found} - set(symbols)
+    managed = {(a["table"], a["id"]) for a in adopted}
+    assert not {(c["table"], c["id"]) for c in closed} & managed, "what a session manages is not stale"
+    with database.transaction() as cursor:
+        cursor.execute("SELECT id FROM micro_positions")
+        assert set(cursor.fetchall()) >= set(rows), "a row was lost"
+    ran = sigil("audit", "--variant", "baseline", "--json", project=empty_project)
+    assert json.loads(ran.out)["unexplained"] == 0
+    database.close()
