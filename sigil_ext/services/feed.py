@@ -182,7 +182,8 @@ def feed_status(*, project: Project | None = None, stream: str | None = None) ->
         known = embedded_redis.status(project)
         pid = known.pid
         if not known.running:
-            finding = "does not run; start it with: sigil feed server start"
+            does_not = "answer; stop it with: sigil feed server stop" if pid else "run; start it with: sigil feed server start"
+            finding = f"does not {does_not}"
             return FeedStatus("the embedded Redis", False, pid, finding, ())
     address = own or embedded_redis.ensure_running(project)
     try:

@@ -185,6 +185,18 @@ def test_a_server_that_a_person_stopped_stays_stopped_and_the_publisher_goes_on_
     assert {m.open_ms: dict(m.candles) for m in minutes} == recorded(FIRST, FIRST + 240 * MINUTE_MS)
 
 
+def test_an_embedded_server_that_hangs_is_told_and_can_be_stopped(project, sigil, monkeypatch):
+    monkeypatch.setattr(embedded_redis, "STOP_LIMIT_S", 0.5)
+    assert sigil("feed", "server", "start").status == 0
+    pid = embedded_redis.status(project).pid
+    os.kill(pid, signal.SIGSTOP)
+    shown = sigil("feed", "status")
+    assert (shown.status, shown.out) == (
+        1, f"the embedded Redis: does not answer; stop it with: sigil feed server stop, pid {pid}\n",
+    )  # fmt: skip
+    assert sigil("feed", "server", "stop").out == "stopped\n"
+
+
 def test_an_exchange_is_published_over_one_connection_and_without_a_key(project, start):
     """The local exchange trades the recording as if it were now; the last half hour is asked for, then SIGTERM."""
     now = int(time.time() * 1000) // MINUTE_MS * MINUTE_MS
