@@ -13,11 +13,11 @@ export PYTHONDONTWRITEBYTECODE :=
 export NUMBA_CACHE_DIR ?= $(CURDIR)/storage/numba
 
 help:
-	@echo "make demo       backtest the four variants and legacy on the bundled candles"
+	@echo "make demo       the bundled market: backtests, the four variants on paper, the audit, the status"
 	@echo "make test       the tests"
 	@echo "make check      format, lint, types, import contract"
 	@echo "make dashboard  Jesse's dashboard in the browser, 127.0.0.1:9000"
-	@echo "make paper      baseline on paper over the bundled candles, in its database"
+	@echo "make paper      the four variants on paper on live public candles (Binance)"
 	@echo "make bench      speed figures, as ratios"
 
 $(READY): requirements.lock pyproject.toml scripts/setup.sh
@@ -40,7 +40,7 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 
 paper: $(READY)
-	@$(BIN)/sigil run paper --variant baseline --candles sample
+	@$(BIN)/sigil run paper --all --feed exchange --symbols @pools/low-caps.txt
 
 dashboard: $(READY)
 	@$(BIN)/sigil run

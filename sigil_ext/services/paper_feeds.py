@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.bridge.candle_files import CandleSet, load_candles
-from sigil_ext.errors import CandleError, UsageError
+from sigil_ext.errors import CandleError, SigilError, UsageError
 from sigil_ext.paper.feed import MINUTE_MS, Feed, FeedEvent
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
 from sigil_ext.paper.session import Beginning, Conduct
@@ -23,6 +23,7 @@ from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 
 FeedName = Literal["replay", "exchange", "redis"]
+OnGap = Literal["wait", "fill"]
 Tell = Callable[[FeedEvent], None]
 
 
@@ -42,6 +43,7 @@ class PaperRequest:
     exchange: str = "binance"
     symbols: tuple[str, ...] | None = None
     stream: str | None = None
+    on_gap: OnGap = "wait"
     base_url: str | None = None
 
 
@@ -85,8 +87,10 @@ def refuse_misfits(request: PaperRequest) -> None:
             raise UsageError("--speed goes with --feed replay: an exchange has a speed of its own")
         if request.start_ms is not None or request.finish_ms is not None:
             raise UsageError(f"--start and --finish go with --feed replay, not with --feed {request.feed}")
-    if request.feed != "exchange" and request.base_url is not None:
-        raise UsageError("--exchange-url goes with --feed exchange")
+    if request.feed == "replay" and request.base_url is not None:
+        raise UsageError("--exchange-url goes with a live feed, not with --feed replay")
+    if request.feed != "redis" and (request.stream is not None or request.on_gap != "wait"):
+        raise UsageError("--stream and --on-gap go with --feed redis")
     if request.feed == "replay" and request.candles is None:
         raise UsageError("--feed replay needs recorded candles: --candles DIR")
 
@@ -121,7 +125,6 @@ def _redis(request: PaperRequest, project: Project, known: tuple[str, ...] | Non
     from sigil_ext.services.feed import default_stream, feed_status, open_redis_feed
 
     stream = request.stream or default_stream("exchange", request.exchange)
-    feed = open_redis_feed(stream, project=project)
     found = next((s for s in feed_status(project=project, stream=stream).streams if s.first_ms is not None), None)
     if found is None:
         raise UsageError(f"stream '{stream}' holds no minutes; fill it with: sigil feed publish --stream {stream} ...")
@@ -130,6 +133,14 @@ def _redis(request: PaperRequest, project: Project, known: tuple[str, ...] | Non
     missing = sorted(set(symbols) - set(found.symbols))
     if missing:
         raise UsageError(f"stream '{stream}' does not carry {', '.join(missing)}; it carries {', '.join(found.symbols)}")
+    filler = None
+    if request.on_gap == "fill":
+        if kind != "exchange":
+            raise UsageError("--on-gap fill goes with the stream of an exchange: a recording has no one else to ask")
+        from sigil_ext.paper.feeds import exchange_feed
+
+        filler = exchange_feed(exchange, symbols, base_url=request.base_url)
+    feed = open_redis_feed(stream, project=project, on_gap=request.on_gap, filler=filler)
     conduct = Conduct("redis", patient=kind == "replay", alerts=request.alerts is not False, durable=True)
 
     async def begin() -> Beginning:
@@ -144,11 +155,25 @@ def _redis(request: PaperRequest, project: Project, known: tuple[str, ...] | Non
     return Source(feed, conduct, begin)
 
 
+async def demand_reachable(exchange: str, base_url: str | None = None) -> None:
+    """Return when `exchange` answers.
+
+    Raises:
+        SigilError: it does not; one sentence says what is missing.
+    """
+    from sigil_ext.paper.feeds import reachable
+
+    fine, said, _ = await reachable(exchange, base_url=base_url)
+    if not fine:
+        raise SigilError(f"live candles are missing: {said}; recorded ones need no network: --feed replay --candles DIR")
+
+
 async def _begin_now(request: PaperRequest, exchange: str, symbols: tuple[str, ...], tell: Tell) -> Beginning:
     """Begin at the last boundary of every timeframe, with the exchange's past before it; trade from the next bar on."""
     from sigil_ext.paper.feeds import history
 
     variant = request.variant
+    await demand_reachable(exchange, request.base_url)
     now_ms = int(time.time() * 1000)
     start = now_ms - now_ms % (_longest(variant) * MINUTE_MS)
     past = await history(

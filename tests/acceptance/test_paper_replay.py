@@ -143,6 +143,7 @@ SAMPLE = ("--candles", str(ROOT / "sample"))
         (("--variant", "baseline", *SAMPLE, "--symbols", "NOPE-USDT"), "NOPE-USDT"),
         (("--variant", "baseline", *SAMPLE, "--symbols", "@nowhere.txt"), "nowhere.txt"),
         (("--variant", "baseline", *SAMPLE, "--exchange-url", "http://x"), "--exchange-url goes with"),
+        (("--variant", "baseline", *SAMPLE, "--on-gap", "fill"), "--on-gap go with"),
         (("--variant", "baseline", "--feed", "exchange"), "--symbols"),
         (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT", "--exchange", "binanc"), "binance"),
         (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT", "--speed", "60"), "speed of its own"),

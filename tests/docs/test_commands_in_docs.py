@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from sigil_ext.db import embedded
+from sigil_ext.settings.project import Project
+
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -33,12 +36,15 @@ def commands_of(page: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     home = tmp_path_factory.mktemp("reader")
-    for name in ("overlays", "migrations", "strategies", "sample", "scripts"):
+    for name in ("overlays", "migrations", "strategies", "sample", "scripts", "pools"):
         shutil.copytree(ROOT / name, home / name)
     (home / "storage").mkdir()
     yield home
     run(home, "sigil db stop")
     run(home, "sigil feed server stop")
+    demo = home / "storage" / "demo" / "project"
+    if demo.exists():
+        embedded.stop(Project(demo, demo / "storage"))
 
 
 def run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
@@ -74,7 +80,7 @@ def test_a_command_of_readme_and_pages_ends_well(command, project):
 @pytest.mark.slow
 def test_the_demo_prints_the_table_and_shows_where_the_page_is(project):
     done = subprocess.run(
-        [sys.executable, str(project / "scripts" / "demo.py")], cwd=project, capture_output=True, text=True, timeout=300
+        [sys.executable, str(project / "scripts" / "demo.py")], cwd=project, capture_output=True, text=True, timeout=540
     )
     assert done.returncode == 0, done.stderr
     page = project / "storage" / "demo" / "backtest.html"
@@ -82,6 +88,12 @@ def test_the_demo_prints_the_table_and_shows_where_the_page_is(project):
     assert str(page) in done.stdout
     for variant in ("baseline", "moderate", "aggressive", "unhinged", "legacy"):
         assert variant in done.stdout
+    paper = dict(re.findall(r"^(\w+): (\d+) trades, balance .*; ended$", done.stdout, re.MULTILINE))
+    assert set(paper) == {"baseline", "moderate", "aggressive", "unhinged"}
+    for variant, trades in paper.items():
+        row = next(line for line in done.stdout.splitlines() if line.startswith(f"│ {variant} "))
+        matched, *differing = (int(cell) for cell in re.findall(r"│ (\d+) +(?=│)", row)[1:])
+        assert (matched, differing) == (int(trades), [0, 0, 0, 0]), row
 
 
 def test_every_link_in_readme_and_docs_leads_somewhere():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,8 @@ def audit(variants: tuple[str, ...], every: bool, since: str | None, session: in
         raise UsageError("say which variant: --variant V, or --all for the four")
     names = TRADED_VARIANTS if every else tuple(dict.fromkeys(variants))
     since_ms = parse_instant(since, "--since") if since else None
-    reports = [run_audit(name, since_ms=since_ms, session=session) for name in names]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:  # each replays in a process of its own
+        reports = list(pool.map(lambda name: run_audit(name, since_ms=since_ms, session=session), names))
     if as_json:
         print_json([r.document() for r in reports] if len(reports) > 1 else reports[0].document())
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import sys
@@ -44,6 +45,10 @@ ENDED, STOPPED = "ended", "stopped, continues with the same command"
 @click.option("--symbols", metavar="A,B|@FILE", help="The pool of a new session.  [default: all that the feed has]")
 @click.option("--stream", help="The stream in Redis.  [default: that of --exchange]")
 @click.option(
+    "--on-gap", type=click.Choice(["wait", "fill"]), default="wait", show_default=True,
+    help="What a stream in Redis lacks: wait for it, or ask the exchange.",
+)
+@click.option(
     "--until-end/--keep-open", "until_end", default=None,
     help="When the feed ends: close what is open and end the session, or keep it.  [default: end a recording]",
 )
@@ -54,13 +59,13 @@ ENDED, STOPPED = "ended", "stopped, continues with the same command"
 @set_option()
 def paper(
     variants: tuple[str, ...], every: bool, feed: str, candles: Path | None, start: str | None, finish: str | None,
-    speed: str, exchange: str, exchange_url: str | None, symbols: str | None, stream: str | None, until_end: bool | None,
-    restart: bool, alerts: bool | None, json_file: Path | None, report_lines: bool, overrides: tuple[str, ...],
+    speed: str, exchange: str, exchange_url: str | None, symbols: str | None, stream: str | None, on_gap: str,
+    until_end: bool | None, restart: bool, alerts: bool | None, json_file: Path | None, report_lines: bool, overrides: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Trade on paper: every minute in the variant's database, equal to the backtest, continued after a crash."""
     names = _names(variants, every)
     if every or len(names) > 1:
-        _supervise(names, json_file)
+        _supervise(names, json_file, exchange if feed == "exchange" else None, exchange_url)
         return
     from sigil_ext.services.backtest import parse_instant
     from sigil_ext.services.paper import run_paper
@@ -76,6 +81,7 @@ def paper(
         finish_ms=parse_instant(finish, "--finish") if finish else None,
         speed=_speed(speed), restart=restart, until_end=until_end, alerts=alerts, exchange=exchange,
         symbols=_symbols(symbols), stream=stream, base_url=exchange_url,
+        on_gap=on_gap,  # type: ignore[arg-type]
     )  # fmt: skip
     with _lines() if report_lines else _bar(console, names[0]) as progress:
         report = run_paper(request, progress=progress)
@@ -186,13 +192,20 @@ def _show(bars: Progress, task: TaskID, state: dict[str, Any]) -> None:
     bars.update(task, completed=share if share is not None else 1.0, said=said)
 
 
-def _supervise(names: tuple[str, ...], json_file: Path | None) -> None:
+def _supervise(names: tuple[str, ...], json_file: Path | None, exchange: str | None, exchange_url: str | None) -> None:
+    from sigil_ext.db.journal import Journal
     from sigil_ext.services.database import open_database
+    from sigil_ext.services.paper_feeds import demand_reachable
     from sigil_ext.services.supervisor import supervise
 
     project = find_project()
+    is_new = False
     for name in names:
-        open_database(name, project).close()  # once, before four processes start the server at the same moment
+        database = open_database(name, project)  # once, before four processes start the server at the same moment
+        is_new |= Journal(database).running() is None
+        database.close()
+    if exchange is not None and is_new:
+        asyncio.run(demand_reachable(exchange, exchange_url))
     console = Console(stderr=True)
     arguments = _passed_on(sys.argv[1:])
     with _bars(console) if console.is_terminal else contextlib.nullcontext() as bars:
