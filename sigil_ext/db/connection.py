@@ -54,17 +54,18 @@ class Database:
         return _connect(self.address)
 
     @contextlib.contextmanager
-    def one_transaction(self, link: connection | None = None) -> Iterator[cursor]:
+    def one_transaction(self, link: connection | None = None, *, savepoints: bool = True) -> Iterator[cursor]:
         """Run the block in one transaction that every `transaction()` within it, on this thread, becomes a part of.
 
         An error inside an inner block undoes that block (a savepoint); an error that leaves this one undoes everything.
 
         Args:
             link: run it on this connection and no other, say because it holds a lock; the caller goes on owning it.
+            savepoints: False saves two journeys a block, and then only `transaction(savepoint=True)` can be undone alone.
         """
         outer = self.transaction() if link is None else self._transaction_on(link)
         with outer as cur:
-            self._held.cursor = cur
+            self._held.cursor, self._held.savepoints = cur, savepoints
             try:
                 yield cur
             finally:
@@ -87,15 +88,18 @@ class Database:
         cur.execute("RELEASE SAVEPOINT inner_block")
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[cursor]:
+    def transaction(self, *, savepoint: bool = False) -> Iterator[cursor]:
         """Run the block in one transaction: committed at its end, undone by any error.
 
+        Args:
+            savepoint: within `one_transaction`, an error undoes this block alone whatever was said there.
         Raises:
             DatabaseUnavailable: the server was lost or has no room. Lost during the commit itself, the outcome is
                 unknown; what is written here must therefore be safe to write again.
         """
         if (held := getattr(self._held, "cursor", None)) is not None:
-            with self._explained(held.connection), self._savepoint(held) as cur:
+            undoable = savepoint or self._held.savepoints
+            with self._explained(held.connection), self._savepoint(held) if undoable else contextlib.nullcontext(held) as cur:
                 yield cur
             return
         link = self._take()

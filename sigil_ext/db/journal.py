@@ -59,14 +59,18 @@ class Journal:
     def __init__(self, database: Database) -> None:
         self.database = database
 
-    def lock(self) -> psycopg2.extensions.connection:
+    def lock(self, *, durable: bool = True) -> psycopg2.extensions.connection:
         """Return a connection that holds the variant's session lock until it is closed. A lost one has lost the lock.
 
+        Args:
+            durable: False: its commits do not wait for the disk; what a crash of the server takes is the newest of them.
         Raises:
             LockHeld: another session of the variant runs.
         """
         link = self.database.connect()
         with self.database.one_transaction(link) as cur:  # a session's lock outlives the transaction
+            if not durable:
+                cur.execute("SET synchronous_commit TO OFF")
             cur.execute("SELECT pg_try_advisory_lock(%s)", (SESSION_LOCK,))
             row = cur.fetchone()
         if not row or not row[0]:

@@ -103,7 +103,7 @@ class PostgresStore:
 
     def enter(self, entry: Entry, *, stacking: bool = False) -> Entered | Refused:
         try:
-            with self.database.transaction() as cur:
+            with self.database.transaction(savepoint=True) as cur:
                 return self._enter(cur, entry, stacking)
         except psycopg2.errors.UniqueViolation:
             # The last line of defence: a writer that takes no lock, such as the earlier bot, was quicker.

@@ -113,7 +113,7 @@ class PaperSession:
             LockHeld: a session of the variant runs already. UsageError: the recorded session had other settings or
             another feed, or there is none and no `beginning`.
         """
-        self._link = self.journal.lock()
+        self._link = self._lock()
         try:
             recorded = self.journal.running()
             if recorded is None:
@@ -204,10 +204,7 @@ class PaperSession:
             self.try_return()
         if self.lost_since is None:
             try:
-                with self.database.one_transaction(self._link):
-                    if not self.conduct.durable:
-                        # Nothing is lost by it: a minute that did not reach the disk is fed again.
-                        self._execute("SET LOCAL synchronous_commit TO OFF")
+                with self.database.one_transaction(self._link, savepoints=False):
                     self._decide(record)
                     self._commit(record)
             except DatabaseUnavailable as error:
@@ -240,12 +237,12 @@ class PaperSession:
             return True
         try:
             self.close()
-            self._link = self.journal.lock()
+            self._link = self._lock()
             self.store.lost = False
             while self._kept:
                 record = self._kept[0]
                 if not self.journal.has(self.recorded, record.minute.open_ms):
-                    with self.database.one_transaction(self._link):
+                    with self.database.one_transaction(self._link, savepoints=False):
                         self._commit(record)
                         self._renumber()
                 self._kept.pop(0)
@@ -364,7 +361,7 @@ class PaperSession:
         try:
             if not self.journal.requests():
                 return
-            with self.database.one_transaction(self._link):
+            with self.database.one_transaction(self._link, savepoints=False):
                 self._decide(record)
                 self._commit(record)
         except DatabaseUnavailable as error:
@@ -439,6 +436,10 @@ class PaperSession:
 
     # --- own ------------------------------------------------------------------------------------------------------
 
+    def _lock(self) -> connection:
+        # Nothing is lost where a commit does not wait for the disk: a minute that did not reach it is fed again.
+        return self.journal.lock(durable=self.conduct.durable)
+
     def _lose(self, error: DatabaseUnavailable) -> None:
         if self.lost_since is None:
             self.lost_since = _now()
@@ -469,10 +470,6 @@ class PaperSession:
         self.outbox.put(
             alert.event, at=alert.at, title=alert.message.title, body=alert.message.body, reason=alert.reason, key=alert.key
         )
-
-    def _execute(self, statement: str) -> None:
-        with self.database.transaction() as cur:
-            cur.execute(statement)
 
 
 @dataclass(frozen=True, slots=True)
