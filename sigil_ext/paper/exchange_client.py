@@ -84,6 +84,11 @@ class ExchangeClient:
         return self._down
 
     @property
+    def is_struggling(self) -> bool:
+        """Return whether requests fail or have to wait just now."""
+        return self._failures > 0 or self._clock.steady_ms() < self._not_before_ms
+
+    @property
     def request_s(self) -> float:
         """Return how long the requests for a candle are apart, in seconds, when many are made."""
         return float(self._exchange.rateLimit) * _CANDLE_COST / 1000
@@ -115,7 +120,12 @@ class ExchangeClient:
         Raises:
             Unreachable: no answer.
         """
+        before = self._exchange.markets or {}
         await self._call(self._exchange.load_markets, True, wait=wait)
+        if len(self._exchange.markets or {}) <= len(before) // 2:
+            self._exchange.set_markets(list(before.values()))
+            self._note("garbage", None, "a listing that lacks half of the symbols and more")
+            raise Unreadable("no listing in the answer")
 
     def why_not(self, symbol: str) -> str | None:
         """Return why `symbol` does not trade, by the last `load`; None where it does."""
@@ -242,6 +252,10 @@ class ExchangeClient:
             return None if bar is None else to_row(bar)
         except BAD_DATA:
             return None
+
+    def was_seen(self, symbol: str, open_ms: int) -> bool:
+        """Return whether anything of that candle was seen."""
+        return open_ms in self._bars(symbol)
 
     def is_followed(self, symbol: str, open_ms: int) -> bool:
         """Return whether a later candle than `open_ms` was seen: that one is closed, if there is one."""

@@ -58,7 +58,7 @@ def connect(name: str, ear: Ear, *, rest_url: str | None, ws_url: str | None, re
     if exchange.has.get("fetchOHLCV") is not True or "1m" not in (exchange.timeframes or {"1m": "1m"}):
         raise UsageError(f"exchange '{name}' offers no candles of one minute; take another, such as binance or kraken")
     exchange.streaming["keepAlive"] = min(_PING_MS, exchange.streaming.get("keepAlive", _PING_MS))
-    exchange.tokenBucket["delay"] = min(exchange.rateLimit / 1000 / _LOOKS_A_REQUEST, 0.1)
+    exchange.tokenBucket["delay"] = min(max(exchange.rateLimit / 1000 / _LOOKS_A_REQUEST, 0.005), 0.1)
     exchange.init_throttler()
     _move(exchange.urls["api"], rest_url, ws_url)
     return exchange
@@ -93,6 +93,8 @@ def _guarded(kind: Any, ear: Ear) -> Any:
     In ccxt an exception while a message is handled ends the reading from that connection, silently and for good.
     """
 
+    unreadable = importlib.import_module("ccxt").BadResponse
+
     class Guarded(kind):  # type: ignore[misc]
         def client(self, url: str) -> Any:
             is_new = url not in (self.clients or {})
@@ -100,6 +102,13 @@ def _guarded(kind: Any, ear: Ear) -> Any:
             if is_new:
                 _guard(client, ear)
             return client
+
+        def handle_errors(self, code: int, reason: str, url: str, method: str, *rest: Any) -> Any:
+            found = super().handle_errors(code, reason, url, method, *rest)
+            body, answer = rest[1:3]
+            if answer is None and code < 400:  # ccxt makes an empty list of it: "no candles"
+                raise unreadable(f"{self.id} {method} {url} is not JSON: {body!r:.40}")
+            return found
 
         def handle_message(self, client: Any, message: Any) -> Any:
             for part in _one_symbol_each(message):

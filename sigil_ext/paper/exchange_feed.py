@@ -92,7 +92,7 @@ class ExchangeFeed:
         self._halted: dict[str, str] = {}
         self._trades_anyway: set[str] = set()  # listed as halted, and yet with trades
         self._reads: dict[str, asyncio.Task[None]] = {}
-        self._tried: dict[str, int] = {}  # symbol -> minute that was asked for, with or without an answer
+        self._tried: dict[str, int] = {}  # symbol -> minute that was asked for, and will not be answered better
         self._retry_at: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
         self._answered_ms = 0  # when the last request that was answered was sent
@@ -222,18 +222,23 @@ class ExchangeFeed:
     def _give_up(self, open_ms: int) -> None:
         """Give the minute out without the candles that are not to be had; hold it while the exchange is not heard."""
         assembler, end = self._here(), open_ms + MINUTE_MS
-        lacking = assembler.lacks(open_ms)
-        is_answered, is_heard = self._answered_ms >= end, self._heard_ms() >= end
-        broken = [s for s in lacking if not (is_heard and self._watch.is_whole(s, open_ms))]
-        untried = [s for s in lacking if self._tried.get(s) != open_ms]
-        if (untried if self._confirms_all else set(untried) & set(broken)) or (broken and not is_answered):
-            return
-        for symbol in lacking:
+        for symbol in assembler.lacks(open_ms):
             row = self._seen(symbol, open_ms, self._now())
             if row is not None:
                 self._take(symbol, row)
-        if self._next() == open_ms:
+        lacking = assembler.lacks(open_ms) if self._next() == open_ms else []
+        if self._next() == open_ms and all(self._is_absent(symbol, open_ms) for symbol in lacking):
             self._ready.extend(assembler.on_time(end + self._grace_ms))
+
+    def _is_absent(self, symbol: str, open_ms: int) -> bool:
+        """Return whether a candle that has not come by the end of the grace is not there, as far as can be known."""
+        if self._tried.get(symbol) == open_ms:
+            return True
+        if not self._watch.is_whole(symbol, open_ms) or self._client.was_seen(symbol, open_ms):
+            return False
+        if self._client.is_struggling:  # only the websocket is left: it must have brought candles since
+            return self._watch.candle_ms >= open_ms + MINUTE_MS
+        return not self._confirms_all and self._heard_ms() >= open_ms + MINUTE_MS
 
     def _heard_ms(self) -> int:
         """Return when the last message of any kind came through a websocket."""
@@ -255,16 +260,19 @@ class ExchangeFeed:
                 is_over = self._client.is_followed(symbol, open_ms)
                 rows = await self._client.candles(symbol, open_ms - 2 * MINUTE_MS, 6)
         except Unreachable as error:
-            self._failures[symbol] += isinstance(error, Unreadable)
+            if isinstance(error, Unreadable):
+                self._failures[symbol] += 1
+                # Its candle is given up when other symbols' can be read: it is not the exchange that is broken.
+                if self._answered_ms >= open_ms + MINUTE_MS:
+                    self._tried[symbol] = open_ms
+            wait_s = min(_RETRY_S * 2 ** min(self._failures[symbol], 10), _LONGEST_RETRY_S)
+            self._retry_at[symbol] = self._now() + int(wait_s * 1000)
             return
         except NotListed:
             self._halt(symbol, NOT_LISTED)
             return
-        finally:
-            self._tried[symbol] = open_ms
-            wait_s = min(_RETRY_S * 2 ** min(self._failures[symbol], 10), _LONGEST_RETRY_S)
-            self._retry_at[symbol] = self._now() + int(wait_s * 1000)
         self._failures[symbol] = 0
+        self._tried[symbol] = open_ms
         self._retry_at[symbol] = self._now() + int(_RETRY_S * 1000)
         self._answered_ms = max(self._answered_ms, asked)
         newest = max((int(row[0]) for row in rows), default=0)

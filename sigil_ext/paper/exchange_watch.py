@@ -32,7 +32,7 @@ class Watch:
         self._whole_since: dict[str, int] = {}
         self._lost: set[str] = set()
         self._told_lost = False
-        self._candle_ms = 0  # when the last candle came
+        self.candle_ms = 0  # when the last candle came
 
     def follow(self, symbols: Sequence[str]) -> None:
         """Watch `symbols`, which the exchange must list: with one that it does not list, no group is accepted."""
@@ -59,7 +59,7 @@ class Watch:
 
     def trades_unseen(self, symbol: str, open_ms: int) -> None:
         """Take note that a symbol traded in a minute: where nothing was seen since before it, the connection is deaf."""
-        if self.is_whole(symbol, open_ms) and self._candle_ms < open_ms:
+        if self.is_whole(symbol, open_ms) and self.candle_ms < open_ms:
             self._client.break_off("connected, but without candles while there are trades")
 
     async def _follow_group(self, group: list[str]) -> None:
@@ -70,7 +70,7 @@ class Watch:
                 self._found(group)
                 wait_s = _FIRST_WAIT_S
                 while True:
-                    self._candle_ms = self._now()
+                    self.candle_ms = self._now()
                     await self._client.watch(group)
             except Unreachable as error:
                 self._lose(group, error)

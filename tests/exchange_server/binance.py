@@ -19,11 +19,18 @@ def name(symbol: str) -> str:
 def listing(symbols: Collection[str], halted: Collection[str]) -> dict[str, Any]:
     info = json.loads((DATA / "binance_exchangeInfo.json").read_text())
     listed = {name(s): s for s in symbols}
-    info["symbols"] = [s for s in info["symbols"] if s["symbol"] in listed]
+    recorded = {s["symbol"]: s for s in info["symbols"]}
+    # A symbol that was not recorded looks like one that was, but for its names.
+    info["symbols"] = [recorded.get(n) or _renamed(recorded["KNCUSDT"], listed[n]) for n in sorted(listed)]
     for entry in info["symbols"]:
         if listed[entry["symbol"]] in halted:
             entry["status"] = "BREAK"
     return info
+
+
+def _renamed(entry: dict[str, Any], symbol: str) -> dict[str, Any]:
+    base, quote = symbol.split("-")
+    return {**entry, "symbol": base + quote, "baseAsset": base, "quoteAsset": quote}
 
 
 def row(candle: Row) -> list[Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import selectors
-import time
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from typing import Any, TypeVar
@@ -17,8 +17,6 @@ from typing import Any, TypeVar
 import pytest
 
 T = TypeVar("T")
-
-_SETTLE_S = 0.00005  # of the wall's: the kernel hands loopback data over at once, unless it is very busy
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -53,7 +51,7 @@ class _LeapingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
             return found
         if timeout is None or self.threads:
             return super().select(timeout)
-        time.sleep(_SETTLE_S)
+        os.sched_yield()  # the kernel hands loopback data over at once, unless it is very busy
         found = super().select(0)
         if not found:
             self.now += timeout
@@ -68,6 +66,8 @@ def run(work: Callable[[], Awaitable[T]], seconds: float = 6 * 3600.0) -> T:
     throttler = import_module("ccxt.async_support.base.throttler")
     client = import_module("ccxt.async_support.base.ws.client")
     unheard: list[dict[str, Any]] = []
+    if not gc.get_freeze_count():
+        gc.freeze()  # what was imported is no litter of this run, and looking through it takes longer than most runs
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner, pytest.MonkeyPatch.context() as patch:
         loop = runner.get_loop()
         loop.set_exception_handler(lambda _, context: unheard.append(context))

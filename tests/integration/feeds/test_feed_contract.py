@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
-
 import pytest
 
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute
 from tests.integration.feeds.bench import BENCHES, SYMBOLS, Bench, recording, run_on, take, truth, without
 
-KINDS = [kind for kind in BENCHES if kind != "redis" or find_spec("sigil_ext.paper.redis_feed")]
-
-pytestmark = [pytest.mark.timeout(120), pytest.mark.parametrize("kind", KINDS)]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.parametrize("kind", BENCHES)]
 
 
 def names(kind: str) -> list[str]:
