@@ -136,7 +136,7 @@ def _breaker_after(acts: Sequence[OperatorAct]) -> Breaker:
         tripped=tripped is not None, reason=tripped.reason if tripped else None,
         tripped_at=tripped.at if tripped else None, tripped_by=tripped.actor if tripped else None,
         paused=paused is not None, pause_reason=paused.reason if paused else None,
-        paused_at=paused.at if paused else None,
+        paused_at=paused.at if paused else None, paused_by=paused.actor if paused else None,
     )  # fmt: skip
 
 

@@ -198,12 +198,12 @@ class MemoryStore:
     def pause(self, *, at: datetime, actor: str, reason: str) -> Breaker:
         reason = self._judge("pause", at, actor, reason)
         if not self._breaker.paused:
-            self._breaker = replace(self._breaker, paused=True, pause_reason=reason, paused_at=at)
+            self._breaker = replace(self._breaker, paused=True, pause_reason=reason, paused_at=at, paused_by=actor)
         return self._breaker
 
     def resume(self, *, at: datetime, actor: str, reason: str) -> Breaker:
         self._judge("resume", at, actor, reason)
-        self._breaker = replace(self._breaker, paused=False, pause_reason=None, paused_at=None)
+        self._breaker = replace(self._breaker, paused=False, pause_reason=None, paused_at=None, paused_by=None)
         return self._breaker
 
     def acts(self) -> Sequence[OperatorAct]:

@@ -327,14 +327,14 @@ class PostgresStore:
             if now.paused:
                 return now
             _write_state(cur, "pause", at, paused=True, reason=reason, at=at.isoformat(), by=actor)
-            return replace(now, paused=True, pause_reason=reason, paused_at=at)
+            return replace(now, paused=True, pause_reason=reason, paused_at=at, paused_by=actor)
 
     def resume(self, *, at: datetime, actor: str, reason: str) -> Breaker:
         reason = demand_reason(reason, "a resume")
         with self.database.transaction() as cur:
             now = self._judge(cur, "resume", at, actor, reason)
             _write_state(cur, "pause", at, paused=False)
-            return replace(now, paused=False, pause_reason=None, paused_at=None)
+            return replace(now, paused=False, pause_reason=None, paused_at=None, paused_by=None)
 
     def acts(self) -> Sequence[OperatorAct]:
         with self.database.transaction() as cur:
@@ -459,6 +459,7 @@ def _breaker(cur: cursor) -> Breaker:
         paused=bool(pause.get("paused")),
         pause_reason=pause.get("reason"),
         paused_at=_time(pause.get("at")),
+        paused_by=pause.get("by"),
     )
 
 

@@ -100,6 +100,7 @@ class Breaker:
     paused: bool = False
     pause_reason: str | None = None
     paused_at: datetime | None = None
+    paused_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

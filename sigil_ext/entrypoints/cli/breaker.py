@@ -12,8 +12,7 @@ from rich.table import Table
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
 from sigil_ext.errors import UsageError
 from sigil_ext.rules.types import Breaker
-from sigil_ext.services.breaker import Breakers
-from sigil_ext.services.database import open_store
+from sigil_ext.services.breaker import Act, Outcome, act_on, look_at, said_of
 from sigil_ext.settings.overlays import TRADED_VARIANTS
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -38,9 +37,11 @@ def breaker() -> None:
 @_targets
 def status(variants: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Show breaker and pause; exit status 1 when entries of one of them are blocked."""
-    states = {name: Breakers(open_store(name)).state() for name in _names(variants, every)}
-    _show(states, as_json)
-    if any(state.tripped or state.paused for state in states.values()):
+    outcome = look_at(_names(variants, every))
+    _show(outcome, as_json)
+    if (refusal := outcome.refusal("known")) is not None:
+        raise refusal
+    if any(state.tripped or state.paused for state in outcome.states.values()):
         raise SystemExit(1)
 
 
@@ -49,7 +50,7 @@ def status(variants: tuple[str, ...], every: bool, as_json: bool) -> None:
 @_reason
 def trip(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) -> None:
     """Block entries until somebody resets the breaker."""
-    _act(Breakers.trip, variants, every, as_json, reason)
+    _act("trip", variants, every, as_json, reason)
 
 
 @breaker.command()
@@ -57,7 +58,7 @@ def trip(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) -> 
 @_reason
 def reset(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) -> None:
     """Let entries through again after a trip."""
-    _act(Breakers.reset, variants, every, as_json, reason)
+    _act("reset", variants, every, as_json, reason)
 
 
 @click.command()
@@ -65,7 +66,7 @@ def reset(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) ->
 @_reason
 def pause(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) -> None:
     """Block a variant's entries until `sigil resume`. Exits go on."""
-    _act(Breakers.pause, variants, every, as_json, reason)
+    _act("pause", variants, every, as_json, reason)
 
 
 @click.command()
@@ -73,7 +74,7 @@ def pause(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) ->
 @_reason
 def resume(variants: tuple[str, ...], every: bool, as_json: bool, reason: str) -> None:
     """End a pause; a tripped breaker stays tripped."""
-    _act(Breakers.resume, variants, every, as_json, reason)
+    _act("resume", variants, every, as_json, reason)
 
 
 def _names(variants: tuple[str, ...], every: bool) -> list[str]:
@@ -82,26 +83,29 @@ def _names(variants: tuple[str, ...], every: bool) -> list[str]:
     return list(dict.fromkeys([*(TRADED_VARIANTS if every else ()), *variants]))
 
 
-def _act(
-    act: Callable[[Breakers, str], Breaker], variants: tuple[str, ...], every: bool, as_json: bool, reason: str
-) -> None:
-    names = _names(variants, every)
-    stores = [open_store(name) for name in names]  # all of them must answer before the first act
-    _show({name: act(Breakers(store), reason) for name, store in zip(names, stores, strict=True)}, as_json)
+def _act(act: Act, variants: tuple[str, ...], every: bool, as_json: bool, reason: str) -> None:
+    outcome = act_on(_names(variants, every), act, reason)
+    _show(outcome, as_json)
+    for name, sentence in outcome.already.items():
+        click.echo(f"note: {name} {sentence}", err=True)
+    if (refusal := outcome.refusal(said_of(act))) is not None:
+        raise refusal
 
 
-def _show(states: dict[str, Breaker], as_json: bool) -> None:
+def _show(outcome: Outcome, as_json: bool) -> None:
+    if not outcome.states:
+        return  # the error says it all
     if as_json:
-        print_json({name: _document(state) for name, state in states.items()})
+        print_json({name: _document(state) for name, state in outcome.states.items()})
         return
     table = Table("variant", "entries", "breaker", "since", "by", "reason", title="UTC", title_justify="left")
-    for name, s in states.items():
+    for name, s in outcome.states.items():
         table.add_row(
             name, "blocked" if s.tripped or s.paused else "open", "tripped" if s.tripped else "armed",
             _when(s.tripped_at), s.tripped_by or "-", s.reason or "-",
         )  # fmt: skip
         if s.paused:
-            table.add_row("", "", "paused", _when(s.paused_at), "-", s.pause_reason or "-")
+            table.add_row("", "", "paused", _when(s.paused_at), s.paused_by or "-", s.pause_reason or "-")
     wide_console().print(table)
 
 
@@ -114,6 +118,7 @@ def _document(s: Breaker) -> dict[str, Any]:
         "reason": s.reason,
         "paused": s.paused,
         "paused_at": s.paused_at.isoformat() if s.paused_at else None,
+        "paused_by": s.paused_by,
         "pause_reason": s.pause_reason,
     }
 
