@@ -90,24 +90,24 @@ class Sandbox:
         self.project.storage.mkdir(exist_ok=True)
         self._preloaded = Preloaded(self.project.root, self.environment())
 
-    def start(self, *arguments: str) -> Process:
-        """Start `sigil arguments`; what it says is collected in a file, so that it never waits for a reader."""
+    def start(self, *arguments: str, said: str = "said") -> Process:
+        """Start `sigil arguments`; what it says goes to the file `said`, so that it never waits for a reader."""
         if self._preloaded is not None:
-            return self._preloaded.start(list(arguments), self.project.storage / "said")
-        return self.python("-m", "sigil_ext", *arguments)
+            return self._preloaded.start(list(arguments), self.project.storage / said)
+        return self.python("-m", "sigil_ext", *arguments, said=said)
 
-    def python(self, *arguments: str) -> subprocess.Popen[str]:
+    def python(self, *arguments: str, said: str = "said") -> subprocess.Popen[str]:
         """Start the interpreter in this project."""
         self.project.storage.mkdir(exist_ok=True)
-        with (self.project.storage / "said").open("w") as said:
+        with (self.project.storage / said).open("w") as file:
             return subprocess.Popen(
                 [sys.executable, *arguments], cwd=self.project.root, env=self.environment(), stdin=subprocess.DEVNULL,
-                stdout=said, stderr=subprocess.STDOUT, text=True,
+                stdout=file, stderr=subprocess.STDOUT, text=True,
             )  # fmt: skip
 
-    def said(self) -> str:
-        """Return what the last command said."""
-        return (self.project.storage / "said").read_text()
+    def said(self, name: str = "said") -> str:
+        """Return what the last command that was started with `said=name` said."""
+        return (self.project.storage / name).read_text()
 
     def sigil(self, *arguments: str, status: int = 0) -> str:
         """Run `sigil arguments` to its end and return what it said; any other exit status is an error."""
@@ -299,6 +299,7 @@ def common_options(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--finish", help="instant after the last candle, UTC")
     parser.add_argument("--set", action="append", default=[], help="as for sigil run paper")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--preloaded", action="store_true", help="fork each start from a process with everything imported")
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser

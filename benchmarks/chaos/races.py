@@ -11,17 +11,35 @@ from __future__ import annotations
 import argparse
 import random
 import signal
-import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.chaos.common import MINUTE_MS, Sandbox, Verdict, Watch, common_options, sandbox, tables, workplace
+from benchmarks.chaos.common import (
+    MINUTE_MS,
+    Process,
+    Sandbox,
+    Verdict,
+    Watch,
+    common_options,
+    sandbox,
+    tables,
+    workplace,
+)
 from benchmarks.chaos.reference import Undisturbed, paper, trades_in, undisturbed
 
 RUNS_ALREADY = "runs already"
+
+
+@dataclass
+class Runner:
+    """A session and where it says what it has to say."""
+
+    process: Process
+    said: str
 
 
 class Race:
@@ -29,49 +47,48 @@ class Race:
 
     def __init__(self, box: Sandbox, line: list[str], watch: Watch) -> None:
         self.box, self.line, self.watch = box, line, watch
+        self._started = 0
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start a session whose words can be read."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "sigil_ext", *self.line], cwd=self.box.project.root, env=self.box.environment(),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+    def start(self) -> Runner:
+        """Start a session."""
+        self._started += 1
+        name = f"said-{self._started}"
+        return Runner(self.box.start(*self.line, said=name), name)
 
-    def moves(self, *processes: subprocess.Popen[str], minutes: int = 1) -> bool:
-        """Return whether minutes are added while one of `processes` lives."""
+    def moves(self, *runners: Runner, minutes: int = 1) -> bool:
+        """Return whether minutes are added while one of `runners` lives."""
         goal = self.watch.last_minute() + minutes * MINUTE_MS
-        while any(p.poll() is None for p in processes):
+        while any(r.process.poll() is None for r in runners):
             if self.watch.last_minute() >= goal:
                 return True
             time.sleep(0.01)
         return False
 
-    def second_is_refused(self, verdict: Verdict) -> subprocess.Popen[str]:
+    def second_is_refused(self, verdict: Verdict) -> Runner:
         """Start two, one after the other; return the first."""
         first = self.start()
         self.moves(first)
         second = self.start()
-        said, _ = second.communicate(timeout=120)
-        verdict.check("a second session is refused, in a sentence", _refused(second, said), said)
+        verdict.check("a second session is refused, in a sentence", self.refused(second), self.box.said(second.said))
         verdict.check("the first goes on", self.moves(first))
         return first
 
-    def starts_at_once(self, first: subprocess.Popen[str], rng: random.Random) -> tuple[subprocess.Popen[str], bool]:
+    def starts_at_once(self, first: Runner, rng: random.Random) -> tuple[Runner, bool]:
         """Kill the session and start two at the same instant; return the one that goes on, and whether the other did not."""
         time.sleep(rng.uniform(0, 0.3))
-        first.send_signal(signal.SIGKILL)
+        first.process.send_signal(signal.SIGKILL)
         pair = [self.start(), self.start()]
-        first.communicate()
-        while all(p.poll() is None for p in pair):
+        first.process.wait()
+        while all(r.process.poll() is None for r in pair):
             time.sleep(0.02)
-        gone = next(p for p in pair if p.poll() is not None)
+        gone = next(r for r in pair if r.process.poll() is not None)
         left = pair[1 - pair.index(gone)]
-        said, _ = gone.communicate()
-        return left, _refused(gone, said) and self.moves(left)
+        return left, self.refused(gone) and self.moves(left)
 
-
-def _refused(process: subprocess.Popen[str], said: str) -> bool:
-    return process.returncode == 1 and RUNS_ALREADY in said and len(said.strip().splitlines()) == 1
+    def refused(self, runner: Runner) -> bool:
+        """Return whether a session ended because another runs, and said so in one sentence."""
+        status, said = runner.process.wait(), self.box.said(runner.said)
+        return status == 1 and RUNS_ALREADY in said and len(said.strip().splitlines()) == 1
 
 
 def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdict: Verdict) -> None:
@@ -80,6 +97,8 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
     with sandbox(folder) as box:
         database, result = box.database(options.variant), folder / "trades.json"
         watch = Watch(database)
+        if options.preloaded:
+            box.preload()
         line = [*paper(options), "--json", str(result)]
         # At a pace, so that the session is still there when the commands that meet it have started.
         race = Race(box, [*line, "--speed", str(options.speed)], watch)
@@ -94,7 +113,7 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
         verdict.check("of two started at the same instant one goes on", good == options.starts)
         if not options.short:
             migrations(box, race, running, ["--variant", options.variant], verdict)
-        verdict.check("it ends well", running.wait() == 0)
+        verdict.check("it ends well", running.process.wait() == 0)
         verdict.compare_trades(whole.trades, trades_in(result))
         verdict.compare(whole.tables, tables(database), database)
         watch.close()
@@ -102,17 +121,17 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
 
 
 def migrations(
-    box: Sandbox, race: Race, running: subprocess.Popen[str], variant: list[str], verdict: Verdict
+    box: Sandbox, race: Race, running: Runner, variant: list[str], verdict: Verdict
 ) -> None:
     """Migrate up and down under the running session."""
     box.sigil("migrate", "up", *variant)
-    verdict.check("migrate up is harmless", race.moves(running, minutes=5) and running.poll() is None)
+    verdict.check("migrate up is harmless", race.moves(running, minutes=5) and running.process.poll() is None)
     down = box.start("migrate", "down", *variant, "--to", "18")
     down.wait()
     verdict.figure("migrate down says", box.said().strip()[-200:])
     verdict.check("migrate down is refused under a session", down.returncode == 1)
     if down.returncode == 0:
-        running.kill()  # its record is gone
+        running.process.send_signal(signal.SIGKILL)  # its record is gone
         raise SystemExit(verdict.end(None))
     verdict.check("and leaves it alone", race.moves(running, minutes=5))
 

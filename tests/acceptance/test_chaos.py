@@ -26,9 +26,9 @@ def left_alone(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 
 def test_a_session_killed_anywhere_makes_the_trades_and_rows_of_one_left_alone(left_alone, tmp_path):
     verdict = Verdict("kills")
-    kills.disturb(kills.parse([*PERIOD, "--kills", "3", "--seed", "5"]), tmp_path, left_alone, verdict)
+    kills.disturb(kills.parse([*PERIOD, "--kills", "6", "--preloaded"]), tmp_path, left_alone, verdict)
     assert verdict.failed == []
-    assert verdict.figures["kills"] == 3
+    assert verdict.figures["kills"] == 6
 
 
 def test_a_session_waits_for_its_database_however_it_went_away(left_alone, tmp_path):
@@ -46,7 +46,7 @@ def test_a_live_session_goes_on_with_its_exits_while_the_database_is_away_and_en
 
 def test_of_two_sessions_of_a_variant_one_goes_on_whoever_was_first(left_alone, tmp_path):
     verdict = Verdict("races")
-    races.disturb(races.parse([*PERIOD, "--starts", "1", "--short"]), tmp_path, left_alone, verdict)
+    races.disturb(races.parse([*PERIOD, "--starts", "1", "--short", "--preloaded"]), tmp_path, left_alone, verdict)
     assert verdict.failed == []
 
 
