@@ -113,8 +113,7 @@ def load_candles(
         first = min(outside, key=lambda s: s.start_ms)
         last = max(outside, key=lambda s: s.finish_ms)
         raise CandleError(
-            f"{folder} holds no candle{f' of {first.symbol}' if symbols is not None else ''} "
-            f"{_period(start_ms, finish_ms)}; "
+            f"{folder} holds no candle{f' of {first.symbol}' if symbols is not None else ''} in the period asked for; "
             f"there is {describe_time(first.start_ms)} to {describe_time(last.finish_ms)}"
         )
     return loaded
@@ -246,14 +245,6 @@ def select_period(candle_set: CandleSet, start_ms: int | None, finish_ms: int | 
 def _preference(file: CandleFile) -> tuple[int, int, str]:
     suffix = next(i for i, s in enumerate(SUFFIXES) if file.path.name.endswith(s))
     return file.interval_minutes, suffix, file.path.name
-
-
-def _period(start_ms: int | None, finish_ms: int | None) -> str:
-    if start_ms is None:
-        return f"before {describe_time(finish_ms)}" if finish_ms is not None else "at all"
-    if finish_ms is None:
-        return f"from {describe_time(start_ms)} on"
-    return f"between {describe_time(start_ms)} and {describe_time(finish_ms)}"
 
 
 def _what_is_there(entries: list[Path]) -> str:

@@ -21,7 +21,7 @@ from sigil_ext.bridge.simulate import SimulationRequest, StrategyRun
 from sigil_ext.bridge.worker import run_all
 from sigil_ext.errors import CandleError, UsageError
 from sigil_ext.research.backtest_report import build_report
-from sigil_ext.rules.indicators import WINDOW
+from sigil_ext.settings.lookback import lookback_minutes
 from sigil_ext.settings.models import TIMEFRAME_MINUTES
 from sigil_ext.settings.overlays import Variant
 
@@ -51,7 +51,7 @@ def parse_instant(text: str, option: str) -> int:
     """Return milliseconds since 1970 for `2025-06-17`, `2025-06-17T03:15` or `2025-06-17 03:15`, read as UTC.
 
     Raises:
-        UsageError: the text is no such date.
+        UsageError: the text is no such date, or it has seconds, of which candles know nothing.
     """
     cleaned = text.strip().replace(" ", "T")
     try:
@@ -61,7 +61,9 @@ def parse_instant(text: str, option: str) -> int:
     except ValueError:
         raise UsageError(f"{option} '{text}' is not a date; write 2025-06-17 or 2025-06-17T03:15 (UTC)") from None
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return int(aware.timestamp()) // 60 * MINUTE_MS
+    if aware.second or aware.microsecond:
+        raise UsageError(f"{option} '{text}' is within a minute, and candles are whole ones; write {aware:%Y-%m-%dT%H:%M} (UTC)")
+    return int(aware.timestamp()) * 1000
 
 
 def folder_source(folder: Path, symbols: Sequence[str] | None) -> CandleSource:
@@ -116,7 +118,7 @@ def _boundary(first_ms: int, runs: Iterable[Variant | StrategyRun]) -> int:
 
 def _warmup_minutes(runs: Iterable[Variant | StrategyRun]) -> int:
     """Return how much history before the start makes every figure what it would be with all of it."""
-    return max(max(_timeframes(run)) for run in runs) * WINDOW + 2 * 1440
+    return max(lookback_minutes(run, max(_timeframes(run))) for run in runs)
 
 
 def _timeframes(run: Variant | StrategyRun) -> list[int]:

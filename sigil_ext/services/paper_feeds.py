@@ -17,8 +17,8 @@ from sigil_ext.errors import CandleError, SigilError, UsageError
 from sigil_ext.paper.feed import MINUTE_MS, Feed, FeedEvent
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
 from sigil_ext.paper.session import Beginning, Conduct
-from sigil_ext.rules.indicators import WINDOW
 from sigil_ext.rules.symbols import to_jesse
+from sigil_ext.settings.lookback import lookback_minutes
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 
@@ -221,7 +221,7 @@ def _boundary_from(first_ms: int, variant: Variant) -> int:
 
 def warmup_minutes(variant: Variant) -> int:
     """Return how many minutes before its start a variant looks back at most."""
-    return _longest(variant) * WINDOW + 2 * 1440
+    return lookback_minutes(variant, _longest(variant))
 
 
 def _longest(variant: Variant) -> int:

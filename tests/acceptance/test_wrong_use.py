@@ -74,6 +74,7 @@ COMMAND_LINES: dict[str, tuple[str, list[str]]] = {
     "bad duration": ("config show --variant baseline --set flat.after=8", ["flat.after", "8h"]),
     "bad start": ("backtest --candles {sample} --start yesterday", ["--start", "yesterday", "2025-06-17"]),
     "impossible date": ("backtest --candles {sample} --finish 2025-02-30", ["--finish", "2025-02-30"]),
+    "start within a minute": ("backtest --candles {sample} --start 2025-06-20T00:00:30", ["--start", "2025-06-20T00:00 (UTC)", "minute"]),
     "start after finish": ("backtest --candles {sample} --start 2025-06-20 --finish 2025-06-18", ["--start", "--finish", "before"]),
     "period without candles": ("backtest --candles {sample} --start 2024-01-01 --finish 2024-02-01", ["2025-06-16"]),
     "start after the last candle": ("backtest --candles {sample} --start 2030-01-01", ["2025-06-22"]),
