@@ -22,6 +22,8 @@ import psycopg2
 from psycopg2.extensions import connection, cursor
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.journal import SESSION_LOCK
+from sigil_ext.db.queries import load
 from sigil_ext.errors import DatabaseUnavailable, LockHeld, MigrationError
 
 FIRST = 13
@@ -112,13 +114,15 @@ def up(database: Database, folder: Path, to: int | None = None) -> list[Step]:
     Raises:
         MigrationError: `to` names no file, an applied file was changed, the database is not one that can be migrated,
             or a file failed (and was undone).
-        LockHeld: another runner has been at work for too long.
+        LockHeld: a paper session runs on the database, or another runner has been at work for too long.
     """
     migrations = load_migrations(folder)
     _demand_known(to, migrations)
     with _runner(database) as link:
         state = _read(link, database, migrations)
         wanted = [m for m in state.pending if to is None or m.version <= to]
+        if wanted:
+            _demand_no_session(link, database, keep=False)
         return [_run(link, database, m, "up") for m in wanted]
 
 
@@ -127,6 +131,7 @@ def down(database: Database, folder: Path, to: int) -> list[Step]:
 
     Raises:
         MigrationError: as for `up`; or the way leads back past the point where Sigil found the earlier bot's database.
+        LockHeld: as for `up`.
     """
     migrations = load_migrations(folder)
     _demand_known(to, migrations)
@@ -137,6 +142,8 @@ def down(database: Database, folder: Path, to: int) -> list[Step]:
                 f"version {FIRST:03d} is the earlier bot's own and was not made by Sigil; the way back ends at --to {FIRST}"
             )
         wanted = [m for m in reversed(migrations) if to < m.version <= state.version]
+        if wanted:
+            _demand_no_session(link, database, keep=True)
         return [_run(link, database, m, "down") for m in wanted]
 
 
@@ -173,6 +180,32 @@ def _demand_known(to: int | None, migrations: Sequence[Migration]) -> None:
         raise MigrationError(f"there is no migration {to}; known: {', '.join(map(str, known))}")
 
 
+def demand_no_session(database: Database) -> None:
+    """Raise LockHeld while a paper session runs on `database`."""
+    with contextlib.closing(database.connect()) as link:
+        _demand_no_session(link, database, keep=False)
+
+
+def _demand_no_session(link: connection, database: Database, *, keep: bool) -> None:
+    """Raise LockHeld while a paper session runs: its tables must not change under it.
+
+    Args:
+        keep: let none begin before `link` is closed. Not wanted on the way up: whoever begins then waits for this runner
+            anyway, since the database is not yet at the newest version, and would take it for a session.
+    """
+    with link, link.cursor() as cur:
+        if keep:
+            cur.execute("SELECT NOT pg_try_advisory_lock(%s)", (SESSION_LOCK,))
+        else:
+            cur.execute(load("status")["session_lock"], {"key": SESSION_LOCK})
+        if (row := cur.fetchone()) is not None and row[0]:
+            raise LockHeld(
+                f"a paper session of variant '{database.variant}' runs on the {database.address.place}; stop it first, "
+                "then do this again"
+            )
+
+
+
 @contextlib.contextmanager
 def _runner(database: Database) -> Iterator[connection]:
     """A connection that holds the runner's lock of its database; the server frees it when the connection ends."""
@@ -203,7 +236,8 @@ def _read(link: connection, database: Database, migrations: Sequence[Migration])
         raise MigrationError(f"the {place} is at {version:03d} of the earlier bot; bring it to {FIRST:03d} first")
     if version > migrations[-1].version:
         raise MigrationError(
-            f"the {place} is at {version:03d}, newer than this Sigil ({migrations[-1].version:03d}); update Sigil"
+            f"the {place} is at {version:03d}, newer than this Sigil ({migrations[-1].version:03d}); update Sigil, or with "
+            f"the newer one: sigil migrate down --to {migrations[-1].version} --variant {database.variant}"
         )
     for migration in migrations:
         if migration.version > version:

@@ -35,7 +35,7 @@ def feed() -> None:
               help="Recorded candles, or an exchange's public ones.")  # fmt: skip
 @click.option("--exchange", default="binance", show_default=True, help="As ccxt spells it; for a recording just a name.")
 @click.option("--exchange-url", metavar="URL", help="Another server that speaks the exchange's protocol.")
-@click.option("--symbols", metavar="LIST", help="Separated by commas: TST-USDT,DOGS-USDT. Default: all of --candles.")
+@click.option("--symbols", metavar="A,B|@FILE", help="TST-USDT,DOGS-USDT or @FILE. Default: all of --candles.")
 @click.option("--candles", metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files.")
 @click.option("--speed", default="max", show_default=True, metavar="1|60|max", help="Recorded minutes in a minute.")
 @click.option("--start", metavar="DATE", help="Where an empty stream begins, UTC.")
@@ -126,7 +126,12 @@ def stop_server() -> None:
 def _listed(symbols: str | None) -> list[str] | None:
     if symbols is None:
         return None
-    listed = [s.strip() for s in symbols.split(",") if s.strip()]
+    if symbols.startswith("@"):
+        try:
+            symbols = Path(symbols[1:]).read_text(encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--symbols: cannot read {symbols[1:]}: {error.strerror}") from None
+    listed = symbols.replace(",", " ").split()
     if not listed:
         raise UsageError("--symbols names no symbol; example: --symbols TST-USDT,DOGS-USDT")
     return listed

@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "breaker": ("sigil_ext.entrypoints.cli.breaker:breaker", "The circuit breaker: status, trip, reset."),
     "candles": ("sigil_ext.entrypoints.cli.candles:candles", "Import, list and check candles."),
     "config": ("sigil_ext.entrypoints.cli.config:config", "Show and check the settings of variants."),
-    "db": ("sigil_ext.entrypoints.cli.db:db", "Start, stop and look at the embedded PostgreSQL."),
+    "db": ("sigil_ext.entrypoints.cli.db:db", "The embedded PostgreSQL; backup and restore of any database."),
     "doctor": ("sigil_ext.entrypoints.cli.doctor:doctor", "What Sigil needs around it: each line ok or what to do."),
     "feed": ("sigil_ext.entrypoints.cli.feed:feed", "Publish minutes into a Redis stream; how it stands."),
     "flatten": ("sigil_ext.entrypoints.cli.flatten:flatten", "Close everything a variant holds, verified."),
