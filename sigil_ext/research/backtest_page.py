@@ -6,10 +6,7 @@ this file in `backtest_page.css` and `backtest_page.js`. Start at `write_page`.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from html import escape
@@ -17,10 +14,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_charts import DETAIL, OVERVIEW, REASON_STYLE, variant_styles
 from sigil_ext.research.backtest_format import NOTHING, shown
 from sigil_ext.research.backtest_report import compare_reports, differing_settings, verdict
+from sigil_ext.settings.files import write_whole
 
 Report = Mapping[str, Any]
 
@@ -79,39 +76,13 @@ GROUPS_BEGIN = frozenset(
 
 
 def write_page(path: Path, reports: Sequence[Report], title: str = "Sigil backtest") -> Path:
-    """Write the page of `reports` to `path` and return it; an older file is replaced in one step.
+    """Write the page of `reports` to `path` and return it; see `settings.files.write_whole`.
 
     Raises:
         UsageError: the file or its folder cannot be written.
     """
-    html = render_page(reports, title)
-    half_done = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        half_done.write_text(html, encoding="utf-8")
-        os.replace(half_done, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            half_done.unlink()
-        raise UsageError(f"cannot write the page to {path}: {error.strerror or error}; name another file") from error
+    write_whole(path, render_page(reports, title), "the page")
     return path
-
-
-def check_writable(path: Path) -> None:
-    """Try the place of a page before hours of simulation are spent on it.
-
-    Raises:
-        UsageError: the file or its folder cannot be written.
-    """
-    probe = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
-        raise UsageError(f"cannot write the page to {path}: {error.strerror or error}; name another file") from error
 
 
 def render_page(reports: Sequence[Report], title: str = "Sigil backtest") -> str:

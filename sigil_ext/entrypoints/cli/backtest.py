@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option, wide_console
 from sigil_ext.errors import UsageError
+from sigil_ext.settings.files import demand_writable
 from sigil_ext.settings.models import TIMEFRAME_MINUTES
 from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
 
@@ -93,9 +94,7 @@ def backtest(
         workers=workers,
     )
     if html is not None:
-        from sigil_ext.research.backtest_page import check_writable, write_page
-
-        check_writable(html)
+        demand_writable(html, "the page")
     with _progress([run.name for run in runs]) as tell:
         reports = run_backtest(plan, tell)
     if as_json:
@@ -105,6 +104,8 @@ def backtest(
 
         print_backtest(wide_console(), reports)
     if html is not None:
+        from sigil_ext.research.backtest_page import write_page
+
         click.echo(f"page: {write_page(html, reports).resolve()}", err=as_json)
 
 

@@ -5,18 +5,22 @@ Exit status: 0 fine, 1 found a problem, 2 wrong use. A SigilError is one sentenc
 
 from __future__ import annotations
 
+import codecs
 import importlib
+import locale
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
 
 import click
 
 from sigil_ext import __version__
-from sigil_ext.errors import SigilError, hint
+from sigil_ext.entrypoints.cli import streams
+from sigil_ext.errors import SigilError, UsageError, hint
 
 # command -> module and attribute, one-line help. The index of the command line.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -67,25 +71,43 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
 
-@contextmanager
-def _one_sentence_errors(debug: bool) -> Iterator[None]:
+def _status_of(command: Callable[[], Any], debug: bool) -> int:
+    """Run `command` and return its exit status; what a user can cause or meet is one sentence on stderr."""
     try:
-        yield
+        status = command()
+        streams.flush()
+        return status if isinstance(status, int) else 0
     except click.ClickException as error:
         where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "sigil"
-        click.echo(f"error: {error.format_message().rstrip('.')}; see {where} --help", err=True)
-        sys.exit(error.exit_code)
+        return _tell(f"error: {error.format_message().rstrip('.')}; see {where} --help", error.exit_code)
     except click.Abort:
-        click.echo("stopped", err=True)
-        sys.exit(130)
+        return _tell("stopped", 130)
     except SigilError as error:
         if debug:
             traceback.print_exc()
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_status)
+        return _tell(f"error: {error}", error.exit_status)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe has seen enough
-        sys.exit(0)
+        streams.silence()  # the reader of a pipe has seen enough
+        return 0
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        if streams.is_broken():
+            streams.silence()
+            return _tell(f"error: cannot print the result, it is cut short or missing: {_said(error)}", 1)
+        where = f"cannot use {os.fsdecode(error.filename)}: " if error.filename is not None else ""
+        return _tell(f"error: {where}{_said(error)}{'' if where else '; sigil --debug shows where'}", 1)
+
+
+def _said(error: OSError) -> str:
+    text = error.strerror or str(error) or type(error).__name__
+    return text[0].lower() + text[1:]
+
+
+def _tell(sentence: str, status: int) -> int:
+    with suppress(OSError):
+        click.echo(sentence, err=True)
+    return status
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -97,6 +119,12 @@ def cli(ctx: click.Context, debug: bool) -> None:
     ctx.obj = {"debug": debug}
 
 
+def _run(line: list[str]) -> Any:
+    if codecs.lookup(locale.getpreferredencoding(False)).name == "ascii":
+        raise UsageError("this locale knows ASCII only; set LC_ALL=C.UTF-8 and call again")
+    return cli.main(args=line, prog_name="sigil", standalone_mode=False)
+
+
 def main() -> None:
     """Run the command line and exit with its status."""
     with suppress(ValueError):  # not the main thread: a test
@@ -104,11 +132,14 @@ def main() -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     debug = "--debug" in sys.argv[1:]
     arguments = [a for a in sys.argv[1:] if a != "--debug"] if debug else sys.argv[1:]  # accepted anywhere
-    with _one_sentence_errors(debug):
-        status = cli.main(
-            args=["--debug", *arguments] if debug else arguments, prog_name="sigil", standalone_mode=False
-        )
-    sys.exit(status if isinstance(status, int) else 0)
+    line = ["--debug", *arguments] if debug else arguments
+    streams.prepare()
+    try:
+        status = _status_of(lambda: _run(line), debug)
+    except SystemExit as ended:  # a command that found a problem, or was told to stop
+        code = ended.code
+        status = _status_of(lambda: code, debug)
+    sys.exit(status)
 
 
 if __name__ == "__main__":

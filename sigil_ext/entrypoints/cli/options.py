@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import rich_click as click
 from rich.console import Console
+
+from sigil_ext.entrypoints.cli.streams import is_utf8
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -50,4 +53,4 @@ def wide_console() -> Console:
 
 def print_json(document: Any) -> None:
     """Print `document` as JSON; NaN and infinity are refused, because JSON has no word for them."""
-    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+    click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=not is_utf8(sys.stdout)))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from sigil_ext.entrypoints.cli.logs import configure
 from sigil_ext.entrypoints.cli.options import set_option, variant_option
 from sigil_ext.errors import SigilError, UsageError
+from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.overlays import TRADED_VARIANTS, load_variant
 from sigil_ext.settings.project import find_project
 
@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from sigil_ext.services.supervisor import Child
 
 ENDED, STOPPED = "ended", "stopped, continues with the same command"
+
+
+def _writable(context: click.Context, option: click.Parameter, file: Path | None) -> Path | None:
+    """Refuse a file that cannot be written before anything starts."""
+    if file is not None:
+        demand_writable(file, "the trades")
+    return file
 
 
 @click.command()
@@ -54,7 +61,7 @@ ENDED, STOPPED = "ended", "stopped, continues with the same command"
 )
 @click.option("--restart", is_flag=True, help="End a session that was broken off, and begin a new one.")
 @click.option("--alerts/--no-alerts", default=None, help="Write alerts.  [default: yes, but not of a recording]")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), help="Write the trades, with the keys of the backtest.")
+@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), callback=_writable, help="Write the trades, with the keys of the backtest.")
 @click.option("--report-lines", is_flag=True, hidden=True)
 @set_option()
 def paper(
@@ -263,12 +270,4 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def _write(file: Path, document: Any) -> None:
-    """Write JSON whole or not at all."""
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False, encoding="utf-8", suffix=".tmp") as new:
-            json.dump(document, new, indent=2, allow_nan=False)
-            new.write("\n")
-        Path(new.name).chmod(0o644)
-        Path(new.name).replace(file)
-    except OSError as error:
-        raise UsageError(f"--json: cannot write {file}: {error.strerror}") from None
+    write_whole(file, json.dumps(document, indent=2, allow_nan=False) + "\n", "the trades")
