@@ -4,6 +4,7 @@
     |-- DatabaseUnavailable        no server, no disk, wrong password
     |-- LockHeld                   another process holds the lock
     |-- SimulationFailed           Jesse refused or broke off a run
+    |-- StrategyFailed             a strategy of the user's own raised, or does something else than it did
     |-- ExchangeUnreachable        no network, a ban, a country that it does not serve
     `-- UsageError                 exit status 2: what was typed or written down is wrong
         |-- UnknownVariant
@@ -39,6 +40,10 @@ class LockHeld(SigilError):
 
 class SimulationFailed(SigilError):
     """Jesse refused or broke off a simulation; the message is Jesse's own."""
+
+
+class StrategyFailed(SigilError):
+    """A strategy of the user's own raised within a minute, or contradicts its own record."""
 
 
 class ExchangeUnreachable(SigilError):

@@ -8,7 +8,7 @@ Start at `PaperHost.minute`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -198,7 +198,21 @@ class PaperHost:
         if self.session is not None:
             self.session.live(store, store.last_scan())
 
-    # --- what it is worth -----------------------------------------------------------------------------------------
+    # --- what it holds and is worth --------------------------------------------------------------------------------
+
+    def held(self) -> Mapping[str, int]:
+        """Return symbol -> number of every position that the session opened itself."""
+        holdings = self.session.holdings if self.session is not None else {}
+        return {symbol: holding.position_id for symbol, holding in holdings.items()}
+
+    def found(self) -> Sequence[str]:
+        """Return the symbols of positions that the session found and follows."""
+        return list(self.adopted.open)
+
+    def renumber(self, number: Callable[[int], int]) -> None:
+        """Take notice that positions got other numbers than they had been given."""
+        for holding in self.session.holdings.values() if self.session is not None else ():
+            holding.position_id = number(holding.position_id)
 
     def worth(self) -> tuple[float, float, int]:
         """Return cash and the value of what is held in USD, and the number of open positions."""

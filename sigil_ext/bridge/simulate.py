@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigil_ext.bridge.gate import Gate, gated
 from sigil_ext.bridge.records import Fill, RunRecord, Trade
 from sigil_ext.bridge.replay import observed_replay, shares_one_clock
 from sigil_ext.bridge.routing import data_routes_for, extra_timeframes, jesse_config, routes_for
@@ -50,7 +51,8 @@ class SimulationRequest:
     """What to run, on which candles (`candles`: symbol -> .npy file with Jesse's columns), over which period.
 
     Candles may begin before `start_ms`: those are warm-up. `finish_ms` is exclusive. The rest is for audits: nothing is
-    scanned or entered before `trades_from_ms`, the wallet begins with `cash` USD, and people do what `script` says.
+    scanned or entered before `trades_from_ms`, the wallet begins with `cash` USD, and people do what `script` says; a foreign
+    strategy is refused the entries of `refused`, (symbol, ms) -> reason.
     """
 
     what: Variant | StrategyRun
@@ -61,6 +63,7 @@ class SimulationRequest:
     trades_from_ms: int | None = None
     cash: float | None = None
     script: Script | None = None
+    refused: Mapping[tuple[str, int], str] | None = None
 
     @property
     def label(self) -> str:
@@ -255,6 +258,9 @@ def load_strategy(path: str) -> type:
         module = importlib.import_module(module_name)
     except ImportError as error:
         raise UsageError(f"--strategy '{path}': cannot import {module_name} ({error})") from error
+    except Exception as error:
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"--strategy '{path}': {module_name} fails when it is imported ({told})") from error
     found = getattr(module, class_name, None)
     if found is None:
         raise UsageError(f"--strategy '{path}': {module_name} has no class {class_name}")
@@ -266,19 +272,30 @@ def load_strategy(path: str) -> type:
 def _foreign_plan(request: SimulationRequest, on_time: Callable[[int], None]) -> _Plan:
     run = request.what
     assert isinstance(run, StrategyRun)
+    from jesse.store import store as jesse_store
+
     loaded = load_strategy(run.path)
+    if request.trades_from_ms is not None or request.refused:
+        loaded = gated(loaded, Gate(request.trades_from_ms or 0, request.refused))
+    before_the_end: list[int] = []
 
     class Timed(loaded):  # type: ignore[misc,valid-type]
         def before(self) -> None:
             on_time(int(self.time))
             super().before()
 
+        def _terminate(self) -> None:
+            before_the_end.append(len(jesse_store.closed_trades.trades))
+            super()._terminate()
+
     Timed.__name__ = Timed.__qualname__ = loaded.__name__
 
     def finish(
         result: dict[str, Any], candles: Mapping[str, NDArray[np.float64]], final_cash: float
     ) -> SimulationResult:
-        trades = [_foreign_trade(t, run) for t in result.get("trades", [])]
+        trades = [foreign_trade(t) for t in result.get("trades", [])]
+        for trade in trades[before_the_end[0] :] if before_the_end else ():
+            trade.exit_reason = "session_end"
         times = np.array([request.start_ms, *(t.closed_at_ms for t in trades)], dtype=np.int64)
         equity = run.starting_balance + np.concatenate(([0.0], np.cumsum([t.pnl_usd for t in trades])))
         return SimulationResult(
@@ -308,7 +325,7 @@ def _foreign_plan(request: SimulationRequest, on_time: Callable[[int], None]) ->
     )
 
 
-def _foreign_trade(trade: Mapping[str, Any], run: StrategyRun) -> Trade:
+def foreign_trade(trade: Mapping[str, Any]) -> Trade:
     """Return a trade of a foreign strategy with what Jesse knows of it; what only Sigil's rules know stays empty."""
     notional = float(trade["qty"]) * float(trade["entry_price"])
     fills = [

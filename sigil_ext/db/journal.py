@@ -39,6 +39,7 @@ class RecordedSession:
     cash: float | None = None
     adopted: tuple[Mapping[str, Any], ...] = ()
     positions_after: int = 0
+    strategy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,24 +103,25 @@ class Journal:
     def begin(
         self, settings: Mapping[str, Any], symbols: Sequence[str], start_ms: int,
         warmup: Mapping[str, NDArray[np.float64]], *, feed: str = "replay", trades_from_ms: int | None = None,
-        cash: float | None = None, adopted: Sequence[Mapping[str, Any]] = (),
+        cash: float | None = None, adopted: Sequence[Mapping[str, Any]] = (), strategy: Mapping[str, Any] | None = None,
     ) -> RecordedSession:  # fmt: skip
-        """Record a new session and return it."""
+        """Record a new session and return it. `strategy`: what runs where it is not a variant."""
         packed = io.BytesIO()
         np.savez(packed, **{symbol: rows for symbol, rows in warmup.items()})
         with self.database.transaction() as cur:
             cur.execute(
                 "INSERT INTO paper_sessions (settings, symbols, start_ms, warmup, feed, trades_from_ms, cash_usd, adopted,"
-                " positions_after) VALUES (%s, %s, %s, %s, %s, %s, %s, %s,"
+                " strategy, positions_after) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s,"
                 " (SELECT coalesce(max(id), 0) FROM micro_positions)) RETURNING id, positions_after",
                 (
                     json.dumps(dict(settings)), list(symbols), start_ms, zlib.compress(packed.getvalue(), 1), feed,
                     trades_from_ms, cash, json.dumps([dict(a) for a in adopted]),
+                    None if strategy is None else json.dumps(dict(strategy)),
                 ),
             )  # fmt: skip
             number, after = cur.fetchone()  # type: ignore[misc]
         return RecordedSession(
-            number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after
+            number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after, strategy
         )
 
     def end(self, session: RecordedSession) -> None:
@@ -311,13 +313,13 @@ class Journal:
             return dict(cur.fetchall())
 
 
-_SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted, positions_after"
+_SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted, positions_after, strategy"
 
 
 def _read_session(row: Sequence[Any]) -> RecordedSession:
-    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, after, packed = row
+    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, after, strategy, packed = row
     with np.load(io.BytesIO(zlib.decompress(bytes(packed))), allow_pickle=False) as arrays:
         warmup = {name: arrays[name] for name in arrays.files}
     return RecordedSession(
-        number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after
+        number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after, strategy
     )

@@ -11,29 +11,26 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 import structlog
 from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
-from sigil_ext.bridge.adopted import Adopted, adopt, as_record, reconciled_cash
-from sigil_ext.bridge.paper_host import Ended, PaperHost
+from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.bridge.records import Trade
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal, RecordedSession, Request
-from sigil_ext.db.minute_store import MinuteStore, Operation
+from sigil_ext.db.minute_store import Operation
 from sigil_ext.db.outbox import Outbox
-from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import DatabaseUnavailable, UsageError
 from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
+from sigil_ext.paper.hosts import SessionHost, Subject, bar_minutes, begin, go_live, new_host, same_subject
 from sigil_ext.rules import messages
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
-from sigil_ext.settings.overlays import Variant, flatten
 
 SAY_EVERY_S = 60.0
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
@@ -82,9 +79,12 @@ class MinuteRecord:
 
 
 class PaperSession:
-    """One variant's session in this process. Holds the variant's lock from `open` to `close`. One thread at a time."""
+    """One variant's session in this process, or that of a strategy of the user's own, which `hosts.py` tells apart.
 
-    def __init__(self, variant: Variant, database: Database, conduct: Conduct) -> None:
+    Holds the variant's lock from `open` to `close`. One thread at a time.
+    """
+
+    def __init__(self, variant: Subject, database: Database, conduct: Conduct) -> None:
         self.variant = variant
         self.database = database
         self.conduct = conduct
@@ -98,11 +98,11 @@ class PaperSession:
         self._kept: list[MinuteRecord] = []
         self._link: connection | None = None
         self._checkpoint_ms: int | None = None
-        self.host: PaperHost
+        self.host: SessionHost
         self._hosted = False
         self._said = time.monotonic()
         self._untold: list[FeedEvent] = []
-        self._bar_ms = variant.settings.signal_minutes * MINUTE_MS
+        self._bar_ms = bar_minutes(variant) * MINUTE_MS
 
     # --- begin and end --------------------------------------------------------------------------------------------
 
@@ -119,8 +119,11 @@ class PaperSession:
             if recorded is None:
                 if beginning is None:
                     raise UsageError(f"variant '{self.variant.name}' has no paper session to go on with")
-                recorded = self._begin(beginning)
-            _same_settings(self.variant, recorded)
+                recorded = begin(
+                    self.variant, self.journal, beginning.symbols, beginning.start_ms, beginning.warmup,
+                    feed=self.conduct.feed, trades_from_ms=beginning.trades_from_ms,
+                )  # fmt: skip
+            same_subject(self.variant, recorded)
             self.recorded: RecordedSession = recorded
             self._recover()
             with self.database.one_transaction(self._link):
@@ -134,25 +137,6 @@ class PaperSession:
         except BaseException:
             self.close()
             raise
-
-    def _begin(self, beginning: Beginning) -> RecordedSession:
-        """Record a new session: what it finds open is adopted, and its cash follows from all that was closed before."""
-        settings = self.variant.settings
-        found: dict[str, Adopted] = {}
-        for position in PostgresStore(self.database).open_positions():
-            if position.symbol in beginning.symbols and position.symbol not in found:
-                found[position.symbol] = adopt(position, settings)
-                log.info("adopted", symbol=position.symbol, stop=found[position.symbol].stop, opened=str(position.opened_at))
-            else:
-                log.warning("not adopted", symbol=position.symbol, position=position.id, table=position.table,
-                            way_out="sigil positions close --stale")  # fmt: skip
-        cash = reconciled_cash(
-            settings.sizing.starting_balance, self.journal.realized(), list(found.values()), settings.costs.rate
-        )
-        return self.journal.begin(
-            flatten(settings), sorted(beginning.symbols), beginning.start_ms, beginning.warmup, feed=self.conduct.feed,
-            trades_from_ms=beginning.trades_from_ms, cash=cash, adopted=[as_record(a) for a in found.values()],
-        )  # fmt: skip
 
     def reopen(self) -> None:
         """Begin again from the record, after the database was lost and time stood still."""
@@ -173,7 +157,8 @@ class PaperSession:
         self.store.begin()
         with self.database.one_transaction(self._link):
             for position, trade in self.host.finish():
-                self.store.note_excursions(position, trade.mae_r or 0.0, trade.mfe_r or 0.0)
+                if trade.mae_r is not None:
+                    self.store.note_excursions(position, trade.mae_r, trade.mfe_r or 0.0)
             self.store.drain()
             if self.store.lost:
                 raise DatabaseUnavailable("the database was lost while the session ended; start it again to end it")
@@ -266,7 +251,8 @@ class PaperSession:
         for request in self._requests():
             self._obey(request, record)
         for position, trade in record.ended:
-            self.store.note_excursions(position, trade.mae_r or 0.0, trade.mfe_r or 0.0)
+            if trade.mae_r is not None:
+                self.store.note_excursions(position, trade.mae_r, trade.mfe_r or 0.0)
         if minute.downtime:
             self._mark_downtime(record, entered)
         record.worth = self.host.worth()
@@ -387,28 +373,19 @@ class PaperSession:
     def _mark_downtime(self, record: MinuteRecord, held_before: set[str]) -> None:
         for position, _ in record.ended:
             self.store.note_downtime(position)
-        for symbol, holding in self.host.session.holdings.items() if self.host.session else ():
+        for symbol, position in self.host.held().items():
             if symbol not in held_before:
-                self.store.note_downtime(holding.position_id)
+                self.store.note_downtime(position)
 
     # --- recovery -------------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
         recorded = self.recorded
-        entries = {(to_jesse(s), at): number for (s, at), number in self.journal.entries(recorded).items()}
         closings = self.journal.closings(recorded)
         found = self.journal.checkpoint(recorded)
-
-        def host(packed: bytes | None) -> PaperHost:
-            return PaperHost(
-                self.variant, recorded.symbols, recorded.start_ms, recorded.warmup, entries,
-                self.journal.scans(recorded), trades_from_ms=recorded.trades_from_ms, cash=recorded.cash,
-                adopted=recorded.adopted, packed=packed,
-            )  # fmt: skip
-
         if self._hosted:
             self.host.host.close()  # Jesse's state is process-wide: the old host ends where the new one begins
-        self.host = host(found[1] if found else None)
+        self.host = new_host(self.variant, self.journal, recorded, found[1] if found else None)
         self._hosted = True
         if found and self.host.refused:
             log.warning("checkpoint not used", variant=self.variant.name, why=self.host.refused)
@@ -420,8 +397,7 @@ class PaperSession:
             for symbol, reason in closings.get(open_ms, ()):
                 self.host.close(symbol, reason)
             self.last_ms, self.rebuilt = open_ms, self.rebuilt + 1
-        self.store = MinuteStore(self.database)
-        self.host.live(self.store)
+        self.store = go_live(self.host, self.journal)
         self._kept, self.lost_since = [], None
 
     def _save_checkpoint(self, open_ms: int) -> None:
@@ -430,8 +406,10 @@ class PaperSession:
             self._checkpoint_ms = self.recorded.start_ms
         if open_ms - self._checkpoint_ms < CHECKPOINT_EVERY * MINUTE_MS or self.lost_since is not None:
             return
-        with self.database.one_transaction(self._link):
-            self.journal.save_checkpoint(self.recorded, open_ms, self.host.save())
+        state = self.host.save()
+        if state is not None:
+            with self.database.one_transaction(self._link):
+                self.journal.save_checkpoint(self.recorded, open_ms, state)
         self._checkpoint_ms = open_ms
 
     # --- own ------------------------------------------------------------------------------------------------------
@@ -447,12 +425,10 @@ class PaperSession:
         self.store.lost = True
 
     def _renumber(self) -> None:
-        for holding in self.host.session.holdings.values() if self.host.session else ():
-            holding.position_id = self.store.position_id(holding.position_id)
+        self.host.renumber(self.store.position_id)
 
     def _held(self) -> list[str]:
-        own = list(self.host.session.holdings) if self.host.session else []
-        return own + list(self.host.adopted.open)
+        return [*self.host.held(), *self.host.found()]
 
     def _last_recorded(self) -> int:
         last = self.journal.last_minute(self.recorded)
@@ -481,16 +457,6 @@ class SessionReport:
     trades: list[Trade]
     balance: float
     finished: bool
-
-
-def _same_settings(variant: Variant, session: RecordedSession) -> None:
-    now: dict[str, Any] = flatten(variant.settings)
-    other = sorted(path for path in now if session.settings.get(path) != now[path])
-    if other:
-        raise UsageError(
-            f"the paper session of variant '{variant.name}' was begun with other settings: {', '.join(other)}; "
-            "run it with those, or end it with --restart to begin a new one"
-        )
 
 
 def _now() -> datetime:

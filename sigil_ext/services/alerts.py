@@ -20,8 +20,9 @@ from sigil_ext.services import outage
 from sigil_ext.services.database import open_database
 from sigil_ext.settings.alerts import EXAMPLE, URLS_KEY, alert_channels
 from sigil_ext.settings.environment import database_name
-from sigil_ext.settings.overlays import RESEARCH_ONLY, known_variants
+from sigil_ext.settings.overlays import RESEARCH_ONLY
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import known_sessions
 
 BUDGET_S = 30.0
 logger = logging.getLogger("sigil.alerts")
@@ -110,7 +111,7 @@ def try_channels(variant: str, project: Project | None = None) -> list[Tried]:
         SettingsError: no channel is configured, or one cannot be used.
     """
     project = project or find_project()
-    if variant not in (known := known_variants(project)):
+    if variant not in (known := known_sessions(project)):
         raise UnknownVariant(variant, [v for v in known if v not in RESEARCH_ONLY])
     database_name(variant)  # refuses one for research only
     channels = channels_of(variant, project)

@@ -6,26 +6,28 @@ Start at `audit`.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sigil_ext.bridge.paper_strategy import from_document, reachable
 from sigil_ext.bridge.records import Trade
-from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult
+from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult, StrategyRun
 from sigil_ext.bridge.worker import run_all
 from sigil_ext.db.auditing import AuditRecords, utc
 from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.outbox import Outbox
+from sigil_ext.db.strategy_store import refused_of
 from sigil_ext.errors import UsageError
 from sigil_ext.research.audit import AuditTrade, Comparison, compare
 from sigil_ext.rules import messages
 from sigil_ext.services.database import open_database
-from sigil_ext.settings.overlays import merge
+from sigil_ext.settings.overlays import Variant, merge
 from sigil_ext.settings.project import Project
 
 MINUTE_MS = 60_000
@@ -74,6 +76,7 @@ def audit(
     with database.one_transaction() as cur:  # one look at a record that may grow
         cur.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         script, rows, refused = records.script(), records.positions(), records.refused()
+        barred = refused_of(database, recorded) if recorded.strategy else None
         closings = Journal(database).closings(recorded)
         last = Journal(database).last_minute(recorded)
     if last is None:
@@ -86,8 +89,8 @@ def audit(
             files[symbol] = Path(folder) / f"{symbol}.npy"
             np.save(files[symbol], series)
         request = SimulationRequest(
-            merge(variant, [("session", dict(recorded.settings))]), files, recorded.start_ms, last + MINUTE_MS,
-            trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, script=script,
+            _what(variant, recorded), files, recorded.start_ms, last + MINUTE_MS,
+            trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, script=script, refused=barred,
         )  # fmt: skip
         result = run_all([request], 1, lambda index, share: progress(share))[0]
     since = recorded.start_ms if since_ms is None else max(since_ms, recorded.start_ms)
@@ -95,15 +98,55 @@ def audit(
     ended = any(row["exit_reason"] == "session_end" for row in rows)
     ours = [t for t in (_paper(row) for row in rows) if since <= t.opened_at_ms <= until]
     theirs = [t for t in (_backtest(t, ended) for t in result.record.trades) if t.opened_at_ms >= since]
+    if recorded.strategy:
+        theirs = [_signed(t, result) for t in theirs]
+        ours, theirs = _open_ones_bare(ours), _open_ones_bare(theirs)
+    by_hand = _by_hand(rows, closings)
     comparison = compare(
         ours, theirs,
-        closed_by_hand=_by_hand(rows, closings),
+        closed_by_hand=by_hand,
         paper_refused=refused,
         backtest_refused=_refused(result),
         found_open=frozenset(a["symbol"] for a in recorded.adopted),
     )  # fmt: skip
+    if recorded.strategy:
+        comparison = _after_a_person(comparison, by_hand, closings)
     number = _store(database, records, recorded, since, until, comparison)
     return AuditReport(variant, number, recorded.id, utc(since), utc(until), (until - since) // MINUTE_MS, comparison)
+
+
+def _what(variant: str, recorded: RecordedSession) -> Variant | StrategyRun:
+    if not recorded.strategy:
+        return merge(variant, [("session", dict(recorded.settings))])
+    strategy = from_document(variant, recorded.strategy)
+    reachable(strategy.folder)
+    return strategy.run
+
+
+def _signed(trade: AuditTrade, result: SimulationResult) -> AuditTrade:
+    """Return a trade of the backtest with the sign that rows have: a short quantity is negative."""
+    short = {(t.symbol, t.opened_at_ms) for t in result.record.trades if t.fills and t.fills[0].side == "sell"}
+    return replace(trade, qty=-trade.qty) if (trade.symbol, trade.opened_at_ms) in short else trade
+
+
+def _open_ones_bare(trades: list[AuditTrade]) -> list[AuditTrade]:
+    """Return the trades, open ones without size and price: a row shows what is left of them, a backtest the whole."""
+    return [t if t.closed_at_ms is not None else replace(t, qty=0.0, entry_price=0.0) for t in trades]
+
+
+def _after_a_person(
+    found: Comparison, by_hand: Mapping[tuple[str, int], str], closings: Mapping[int, list[tuple[str, Any]]]
+) -> Comparison:
+    """Give a cause to what a strategy did otherwise after a person had closed its first position: it may remember that."""
+    if not by_hand:
+        return found
+    first = min(closings)
+    who = ", ".join(sorted(symbol for symbol, _ in closings[first]))
+    cause = f"comes after a person closed {who}"
+    return Comparison(
+        found.matched,
+        tuple(replace(d, cause=cause) if d.cause is None and d.opened_at_ms > first else d for d in found.differences),
+    )
 
 
 def _session(database: Database, number: int | None) -> RecordedSession:

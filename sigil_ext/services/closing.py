@@ -10,12 +10,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.postgres_store import PostgresStore, row_symbol
+from sigil_ext.db.strategy_store import Left, StrategyStore
 from sigil_ext.errors import LockHeld, SigilError, UnknownSymbol, UsageError
+from sigil_ext.paper.hosts import subject_of
 from sigil_ext.paper.session import Conduct, PaperSession
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Exit, ExitReason, OpenPosition
@@ -23,7 +25,9 @@ from sigil_ext.services.database import open_database
 from sigil_ext.services.paper import elsewhere
 from sigil_ext.services.protections import actor
 from sigil_ext.settings.models import VariantSettings
-from sigil_ext.settings.overlays import load_variant, merge
+from sigil_ext.settings.overlays import load_variant
+from sigil_ext.settings.project import find_project
+from sigil_ext.settings.strategies import strategy_sessions
 
 ASK_EVERY_S = 0.5
 PATIENCE_S = 120.0
@@ -90,6 +94,8 @@ def close_stale(variant: str, reason: str, *, now: datetime | None = None) -> li
     database = open_database(variant)
     store, journal = PostgresStore(database), Journal(database)
     recorded = journal.running()
+    if variant in strategy_sessions(find_project()):
+        return _give_up(database, journal, reason.strip(), now or datetime.now(UTC))
     managed = _managed(journal, recorded) if recorded else set()
     prices = _last_prices(journal)
     settings = load_variant(variant).settings
@@ -105,6 +111,39 @@ def close_stale(variant: str, reason: str, *, now: datetime | None = None) -> li
             journal.done(journal.request(number), f"closed {position.table} {position.id} at {price:.10g}: {source}")
         closed.append((position, price, source))
     return closed
+
+
+def _give_up(
+    database: Database, journal: Journal, reason: str, at: datetime
+) -> list[tuple[OpenPosition, float, str]]:
+    """Close what the session of a strategy holds without its code, which may be gone or fail, and end the session.
+
+    Raises:
+        LockHeld: the session runs; it can close its positions itself.
+    """
+    link = journal.lock()
+    try:
+        store, prices = StrategyStore(database), _last_prices(journal)
+        number = journal.last()
+        newest = journal.session(number) if number is not None else None
+        rate = (newest.strategy or {}).get("cost_rate", 0.0) if newest is not None else 0.0
+        closed = []
+        with database.one_transaction():
+            for position in store.open_positions():
+                price, source = prices.get(position.symbol) or (position.entry_price, "no price known, closed at its entry")
+                fees = abs(position.qty) * (position.entry_price + price) * rate
+                won = position.qty * (price - position.entry_price) - fees
+                store.left(Left(position.id, at, position.entry_price, price, position.qty, "adopted_close", fees, won, reason))
+                asked = journal.ask("close", row_symbol(position.symbol), "adopted_close", actor=actor(), reason=reason)
+                journal.done(journal.request(asked), f"closed at {price:.10g} without the strategy: {source}")
+                closed.append((position, price, source))
+            store.drain()
+            if recorded := journal.running():
+                journal.end(recorded)
+                Heartbeat(database).state("ended", session_id=recorded.id, feed=recorded.feed)
+        return closed
+    finally:
+        link.close()
 
 
 def _exit(position: OpenPosition, price: float, at: datetime, settings: VariantSettings) -> Exit:
@@ -148,9 +187,8 @@ def _wait(database: Database, journal: Journal, recorded: RecordedSession, numbe
 
 def _obey_here(database: Database, recorded: RecordedSession) -> None:
     """Bring the session to its last recorded minute in this process and let it do what it was asked."""
-    settings: dict[str, Any] = dict(recorded.settings)
-    variant = merge(database.variant, [("session", settings)])
     with elsewhere():
+        variant = subject_of(database.variant, recorded)
         session = PaperSession(variant, database, Conduct(feed=recorded.feed, patient=True, durable=True))
         try:
             session.open(None)

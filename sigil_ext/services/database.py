@@ -7,8 +7,9 @@ from sigil_ext.db.connection import Database, create_if_missing, resolve_address
 from sigil_ext.db.migrate import State, state, up
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import MigrationError, UnknownVariant
-from sigil_ext.settings.overlays import RESEARCH_ONLY, known_variants
+from sigil_ext.settings.overlays import RESEARCH_ONLY
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import known_sessions
 
 
 def open_store(variant: str, project: Project | None = None) -> PostgresStore:
@@ -47,8 +48,8 @@ def locate_database(variant: str, project: Project) -> Database:
     Raises:
         UsageError: the variant is unknown or for research only.
     """
-    if variant not in known_variants(project):
-        raise UnknownVariant(variant, [v for v in known_variants(project) if v not in RESEARCH_ONLY])
+    if variant not in (known := known_sessions(project)):
+        raise UnknownVariant(variant, [v for v in known if v not in RESEARCH_ONLY])
     return Database(variant, resolve_address(project, variant))
 
 

@@ -9,8 +9,9 @@ from sigil_ext.db import migrate
 from sigil_ext.db.connection import create_if_missing, exists
 from sigil_ext.errors import UsageError
 from sigil_ext.services.database import locate_database
-from sigil_ext.settings.overlays import RESEARCH_ONLY, known_variants
+from sigil_ext.settings.overlays import RESEARCH_ONLY
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import known_sessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ def chosen_variants(variants: Sequence[str], every: bool, project: Project | Non
     if every and variants:
         raise UsageError("--all and --variant exclude each other; give one of them")
     if every:
-        return [v for v in known_variants(project or find_project()) if v not in RESEARCH_ONLY]
+        return [v for v in known_sessions(project or find_project()) if v not in RESEARCH_ONLY]
     return list(dict.fromkeys(variants)) or ["baseline"]
 
 

@@ -8,11 +8,14 @@ import os
 import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
+from sigil_ext.bridge.paper_strategy import PaperStrategy, find_strategy
+from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
@@ -24,11 +27,24 @@ from sigil_ext.services.database import open_database
 from sigil_ext.services.paper_feeds import PaperRequest, Source, open_source, refuse_misfits
 from sigil_ext.services.schedule import Jobs
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import demand_session_name, note_session
 
 T = TypeVar("T")
 Progress = Callable[[PaperSession, float | None], bool]
 
 log = structlog.get_logger("sigil.paper")
+
+
+def prepare_strategy(name: str | None, run: StrategyRun) -> PaperStrategy:
+    """Return the strategy of `run` under the name of its session, by default its class in small letters.
+
+    Raises:
+        UsageError: it cannot be loaded from the current folder, or its name cannot be that of a session.
+    """
+    wanted = demand_session_name(run.name.lower() if name is None else name, find_project())
+    folder = str(Path.cwd())
+    with elsewhere():
+        return find_strategy(wanted, run, folder)
 
 
 def run_paper(request: PaperRequest, *, progress: Progress = lambda session, share: True) -> SessionReport:
@@ -46,6 +62,8 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
         raise UsageError(f"variant '{variant.name}' is for research only; backtest it instead")
     refuse_misfits(request)
     project = find_project()
+    if isinstance(variant, PaperStrategy):
+        note_session(variant.name, project)
     try:
         database = open_database(variant.name, project)
         if request.restart:
@@ -72,7 +90,11 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    session = PaperSession(request.variant, database, source.conduct)
+    conduct = source.conduct
+    if isinstance(request.variant, PaperStrategy):
+        # Its entries cannot be refused one by one: without a durable record its time stands still, on any feed.
+        conduct = replace(conduct, patient=True)
+    session = PaperSession(request.variant, database, conduct)
     jobs: Jobs | None = None
 
     def on_minute(session: PaperSession) -> None:
@@ -127,9 +149,10 @@ def _end_old(database: Database) -> None:
     link = journal.lock()  # a session that runs is not ended behind its back
     try:
         if PostgresStore(database).open_positions():
+            gone = " (where the strategy cannot run any more: sigil positions close --stale)" if session.strategy else ""
             raise UsageError(
                 f"variant '{database.variant}' holds open positions; close them first: "
-                f"sigil flatten --variant {database.variant} --reason '...'"
+                f"sigil flatten --variant {database.variant} --reason '...'{gone}"
             )
         journal.end(session)
     finally:

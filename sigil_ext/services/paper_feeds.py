@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.bridge.candle_files import CandleSet, load_candles
+from sigil_ext.bridge.paper_strategy import PaperStrategy
 from sigil_ext.errors import CandleError, SigilError, UsageError
 from sigil_ext.paper.feed import MINUTE_MS, Feed, FeedEvent
+from sigil_ext.paper.hosts import Subject, bar_minutes
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
 from sigil_ext.paper.session import Beginning, Conduct
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.settings.lookback import lookback_minutes
-from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 
 FeedName = Literal["replay", "exchange", "redis"]
@@ -31,7 +32,7 @@ Tell = Callable[[FeedEvent], None]
 class PaperRequest:
     """What `sigil run paper` was asked for. `symbols`: the pool of a new live session; None: what the feed has."""
 
-    variant: Variant
+    variant: Subject
     feed: FeedName = "replay"
     candles: Path | None = None
     start_ms: int | None = None
@@ -106,6 +107,10 @@ def _replay(request: PaperRequest) -> Source:
         start = max(request.start_ms or 0, _boundary_from(first, request.variant))
         if start >= last:
             raise CandleError(f"{request.candles} holds no candles after the start")
+        if isinstance(request.variant, PaperStrategy):
+            _demand_boundary(start, request.variant)
+            if before is None:  # as in a backtest: a first bar that is cut off is no bar
+                return Beginning(sorted(candles), start, _before(candles, 0))
         return Beginning(sorted(candles), start, _before(candles, start))
 
     conduct = Conduct("replay", patient=True, alerts=bool(request.alerts), durable=request.speed != "max")
@@ -180,7 +185,7 @@ async def _begin_now(request: PaperRequest, exchange: str, symbols: tuple[str, .
         exchange, symbols, start - warmup_minutes(variant) * MINUTE_MS, start, base_url=request.base_url,
         progress=_steps(tell), tell=tell,
     )  # fmt: skip
-    bar = variant.settings.signal_minutes * MINUTE_MS
+    bar = bar_minutes(variant) * MINUTE_MS
     now_ms = int(time.time() * 1000)  # fetching the past took its time
     return Beginning(sorted(symbols), start, past, trades_from_ms=(now_ms // bar + 1) * bar)
 
@@ -214,17 +219,26 @@ def _before(candles: dict[str, CandleSet], start_ms: int) -> dict[str, NDArray[n
     return {symbol: c.candles[c.candles[:, 0] < start_ms] for symbol, c in candles.items()}
 
 
-def _boundary_from(first_ms: int, variant: Variant) -> int:
+def _demand_boundary(start_ms: int, what: PaperStrategy) -> None:
+    if start_ms % (what.longest_minutes * MINUTE_MS):
+        raise UsageError(
+            f"--start {clock(start_ms)} is in the middle of a bar of {what.longest_minutes} minutes; begin where one begins"
+        )
+
+
+def _boundary_from(first_ms: int, variant: Subject) -> int:
     step = _longest(variant) * MINUTE_MS
     return -(-first_ms // step) * step
 
 
-def warmup_minutes(variant: Variant) -> int:
-    """Return how many minutes before its start a variant looks back at most."""
+def warmup_minutes(variant: Subject) -> int:
+    """Return how many minutes before its start a variant looks back at most; a strategy is given as many."""
     return lookback_minutes(variant, _longest(variant))
 
 
-def _longest(variant: Variant) -> int:
+def _longest(variant: Subject) -> int:
+    if isinstance(variant, PaperStrategy):
+        return variant.longest_minutes
     return max(variant.settings.signal_minutes, variant.settings.atr_minutes)
 
 

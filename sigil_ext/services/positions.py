@@ -155,7 +155,7 @@ def _valued(row: PositionRow, last: LastPrice | None) -> Position:
         bare = replace(bare, price=last.price, price_at=last.at)
     if bare.price is None or not row.entry_price > 0:
         return bare
-    move_pct = (bare.price / row.entry_price - 1) * 100
+    move_pct = (bare.price / row.entry_price - 1) * (100 if row.qty > 0 else -100)  # short: a strategy's own
     return replace(bare, move_pct=move_pct, r=move_pct / row.stop_pct if row.stop_pct else None)
 
 

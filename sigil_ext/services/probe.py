@@ -28,8 +28,9 @@ from sigil_ext.services.probe_files import Outage, ProbeFiles
 from sigil_ext.services.probe_look import DEADLINE_S, Look, look_at, unreached
 from sigil_ext.services.protections import utc_now
 from sigil_ext.settings.environment import load_environment
-from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS, known_variants
+from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import known_sessions
 
 FINE, STALE, UNREACHABLE, WAS_ASLEEP, UNABLE = 0, 1, 3, 4, 5
 
@@ -108,7 +109,7 @@ def probe(
 
 def _targets(variants: Sequence[str], project: Project) -> dict[str, bool]:
     """Return variant -> whether it may be left out silently: the user's own ones, as long as they never traded."""
-    known = known_variants(project)
+    known = known_sessions(project)
     for name in variants:
         if name not in known:
             raise UnknownVariant(name, [v for v in known if v not in RESEARCH_ONLY])

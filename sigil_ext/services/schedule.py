@@ -30,6 +30,7 @@ from sigil_ext.paper.feed import MINUTE_MS
 from sigil_ext.paper.session import PaperSession
 from sigil_ext.services.alert_summaries import daily_summaries, refused_summary
 from sigil_ext.services.alerts import sender_job
+from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 
 BEAT_EVERY = timedelta(minutes=15)  # the probe calls a scan older than 25 minutes stale
@@ -89,7 +90,8 @@ class Jobs:
         self.scheduler.start()
 
     def _schedule_stored(self, keep: dict[str, Any]) -> None:
-        every = min(self.session.variant.settings.universe.every, BEAT_EVERY)
+        what = self.session.variant
+        every = min(what.settings.universe.every, BEAT_EVERY) if isinstance(what, Variant) else BEAT_EVERY
         minutes = max(1, int(every.total_seconds() // 60))
         self.scheduler.add_job(
             scan, CronTrigger(minute=f"*/{minutes}" if minutes < 60 else "0", timezone=UTC), id="scan",

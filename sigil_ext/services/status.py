@@ -20,8 +20,9 @@ from sigil_ext.db.connection import Database, exists
 from sigil_ext.db.standing import Standing, read_standing
 from sigil_ext.errors import DatabaseUnavailable, SigilError, UnknownVariant, UsageError
 from sigil_ext.rules import liveness
-from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS, known_variants
+from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import known_sessions
 
 LIMIT_S = 8.0
 ALERT_OVERDUE = timedelta(minutes=15)
@@ -104,7 +105,7 @@ def readable(variant: str, project: Project) -> Database:
 
 
 def _targets(variants: Sequence[str], project: Project) -> list[str]:
-    known = [v for v in known_variants(project) if v not in RESEARCH_ONLY]
+    known = [v for v in known_sessions(project) if v not in RESEARCH_ONLY]
     for name in variants:
         if name in RESEARCH_ONLY:
             raise UsageError(f"variant '{name}' is for research only: nothing of it runs")

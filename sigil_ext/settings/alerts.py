@@ -16,8 +16,8 @@ from sigil_ext.errors import SettingsError, hint
 from sigil_ext.rules.messages import EVENTS
 from sigil_ext.rules.types import EXIT_REASONS
 from sigil_ext.settings.environment import ALERT_KEYS, Environment, load_environment, variant_key
-from sigil_ext.settings.overlays import known_variants
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.strategies import known_sessions
 
 URLS_KEY, EVENTS_KEY, EXIT_REASONS_KEY = ALERT_KEYS
 EXAMPLE = "discord://webhook_id/webhook_token or tgram://bot_token/chat_id"
@@ -68,7 +68,7 @@ def alert_channels(project: Project, variant: str) -> tuple[ChannelSetting, ...]
         SettingsError: an address has no form, a name in a filter is unknown, or a key names no variant.
     """
     environment = load_environment(project)
-    _demand_known_variants(environment, known_variants(project))
+    _demand_known_variants(environment, known_sessions(project))
     urls, source = _value(environment, variant, URLS_KEY)
     if urls.strip().lower() in ("", "none"):
         return ()

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option, wide_console
+from sigil_ext.entrypoints.cli.strategy_options import strategy_options, strategy_run
 from sigil_ext.errors import UsageError
 from sigil_ext.settings.files import demand_writable
-from sigil_ext.settings.models import TIMEFRAME_MINUTES
 from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
 
 if TYPE_CHECKING:
@@ -33,14 +33,7 @@ if TYPE_CHECKING:
 @click.option("--symbols", metavar="LIST", help="Only these, separated by commas: TST-USDT,DOGS-USDT.")
 @click.option("--exchange", default="Binance Spot", show_default=True, help="Exchange name in Jesse's candle table.")
 @set_option()
-@click.option("--strategy", metavar="MODULE:CLASS", help="Any Jesse strategy instead of variants.")
-@click.option("--timeframe", metavar="T", help="Timeframe of --strategy.  [default: 15m]")
-@click.option(
-    "--data-timeframe", "data_timeframes", multiple=True, metavar="T", help="Further timeframes that --strategy reads."
-)
-@click.option("--balance", type=float, help="Starting balance of --strategy, USD.  [default: 10000]")
-@click.option("--cost-pct", type=float, help="Cost of a side of --strategy, percent.  [default: 0.15]")
-@click.option("--market", type=click.Choice(["spot", "futures"]), help="Market of --strategy.  [default: spot]")
+@strategy_options()
 @click.option("--workers", type=click.IntRange(1, 64), help="Runs at once.  [default: one a processor]")
 @json_option()
 @click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write one self-contained page.")
@@ -65,24 +58,12 @@ def backtest(
     if wanted is not None and not wanted:
         raise UsageError("--symbols names no symbol; example: --symbols TST-USDT,DOGS-USDT")
     runs: tuple[Variant | StrategyRun, ...]
-    if strategy is not None:
+    run = strategy_run(strategy, timeframe, data_timeframes, balance, cost_pct, market)
+    if run is not None:
         if variants or every or overrides:
             raise UsageError("--strategy cannot be combined with --variant, --all or --set")
-        for name in (timeframe or "15m", *data_timeframes):
-            if name not in TIMEFRAME_MINUTES:
-                raise UsageError(f"unknown timeframe '{name}'; known: {', '.join(TIMEFRAME_MINUTES)}")
-        amount, cost = 10_000.0 if balance is None else balance, 0.15 if cost_pct is None else cost_pct
-        if not 0 < amount < float("inf"):
-            raise UsageError(f"--balance must be more than 0 USD, was {amount:g}")
-        if not 0 <= cost < 100:
-            raise UsageError(f"--cost-pct must be percent from 0 to under 100, was {cost:g}")
-        runs = (StrategyRun(strategy, timeframe or "15m", amount, cost / 100, market or "spot", data_timeframes),)
+        runs = (run,)
     else:
-        given = {"--timeframe": timeframe, "--data-timeframe": data_timeframes, "--balance": balance,
-                 "--cost-pct": cost_pct, "--market": market}  # fmt: skip
-        for option, value in given.items():
-            if value not in (None, ()):
-                raise UsageError(f"{option} goes with --strategy; a variant's is in its overlay (see --set)")
         names = dict.fromkeys([*(TRADED_VARIANTS if every or not variants else ()), *variants])
         runs = tuple(load_variant(name, overrides) for name in names)
     plan = BacktestPlan(

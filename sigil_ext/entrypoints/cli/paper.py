@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from sigil_ext.entrypoints.cli.logs import configure
 from sigil_ext.entrypoints.cli.options import set_option, variant_option
+from sigil_ext.entrypoints.cli.strategy_options import strategy_options, strategy_run
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.overlays import TRADED_VARIANTS, load_variant
@@ -63,25 +64,40 @@ def _writable(context: click.Context, option: click.Parameter, file: Path | None
 @click.option("--alerts/--no-alerts", default=None, help="Write alerts.  [default: yes, but not of a recording]")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), callback=_writable, help="Write the trades, with the keys of the backtest.")
 @click.option("--report-lines", is_flag=True, hidden=True)
+@strategy_options()
+@click.option("--name", metavar="NAME", help="Of the session of --strategy, and of its database.  [default: its class]")
 @set_option()
 def paper(
     variants: tuple[str, ...], every: bool, feed: str, candles: Path | None, start: str | None, finish: str | None,
     speed: str, exchange: str, exchange_url: str | None, symbols: str | None, stream: str | None, on_gap: str,
     until_end: bool | None, restart: bool, alerts: bool | None, json_file: Path | None, report_lines: bool, overrides: tuple[str, ...],
+    strategy: str | None, timeframe: str | None, data_timeframes: tuple[str, ...], balance: float | None,
+    cost_pct: float | None, market: str | None, name: str | None,
 ) -> None:  # fmt: skip
-    """Trade on paper: every minute in the variant's database, equal to the backtest, continued after a crash."""
-    names = _names(variants, every)
-    if every or len(names) > 1:
-        _supervise(names, json_file, exchange if feed == "exchange" else None, exchange_url)
-        return
+    """Trade on paper: every minute in the variant's database, equal to the backtest, continued after a crash.
+
+    With --strategy any Jesse strategy does, under a name of its own.
+    """
+    run = strategy_run(strategy, timeframe, data_timeframes, balance, cost_pct, market)
+    names: tuple[str, ...] = ()
+    if run is None:
+        if name is not None:
+            raise UsageError("--name goes with --strategy; a variant has its name")
+        names = _names(variants, every)
+        if every or len(names) > 1:
+            _supervise(names, json_file, exchange if feed == "exchange" else None, exchange_url)
+            return
+    elif variants or every or overrides:
+        raise UsageError("--strategy cannot be combined with --variant, --all or --set")
     from sigil_ext.services.backtest import parse_instant
-    from sigil_ext.services.paper import run_paper
+    from sigil_ext.services.paper import prepare_strategy, run_paper
     from sigil_ext.services.paper_feeds import PaperRequest
 
     console = Console(stderr=True)
     configure(console)
+    what = load_variant(names[0], overrides) if run is None else prepare_strategy(name, run)
     request = PaperRequest(
-        load_variant(names[0], overrides),
+        what,
         feed=feed,  # type: ignore[arg-type]  # click has checked it
         candles=candles.resolve() if candles else None,
         start_ms=parse_instant(start, "--start") if start else None,
@@ -90,9 +106,9 @@ def paper(
         symbols=_symbols(symbols), stream=stream, base_url=exchange_url,
         on_gap=on_gap,  # type: ignore[arg-type]
     )  # fmt: skip
-    with _lines() if report_lines else _bar(console, names[0]) as progress:
+    with _lines() if report_lines else _bar(console, what.name) as progress:
         report = run_paper(request, progress=progress)
-    document = _document(names[0], report)
+    document = _document(what.name, report)
     if report_lines:
         _say({"event": "report", **document})
         return

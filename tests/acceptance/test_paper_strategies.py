@@ -1,0 +1,277 @@
+"""Any Jesse strategy on paper: equal to the backtest, killed or not; stopped by what it raises; obedient to people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks.chaos.preloaded import Forked, Preloaded
+from sigil_ext.bridge.candle_files import load_candles
+from sigil_ext.bridge.simulate import SimulationRequest, StrategyRun
+from sigil_ext.bridge.worker import run_all
+from sigil_ext.db import embedded
+from sigil_ext.db.connection import Database
+from sigil_ext.research.backtest_report import trade_row
+from sigil_ext.services.database import open_database
+from sigil_ext.settings.project import Project
+from tests.host_parity import MIDNIGHT, candles
+
+ROOT = Path(__file__).resolve().parents[2]
+SYMBOLS = ("BTC-USDT", "ETH-USDT")
+LONG, SHORT = 900, 150  # minutes
+HOLES, WHOLE, FEW = ("holes", LONG), ("walk", LONG), ("walk", SHORT)  # folders of candles
+
+STRATEGIES = '''
+import numpy as np
+import pandas as pd
+from jesse.strategies import Strategy
+
+
+class Remembers(Strategy):
+    """Spot. Memory of every kind that is its own; entries in two parts, one of which waits; exits in parts."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = np.zeros(5)
+        self.frame = pd.DataFrame({"close": []}, dtype=float)
+        self.streak = 0
+
+    def before(self):
+        self.vars["bars"] = self.vars.get("bars", 0) + 1
+        self.seen = np.append(self.seen[1:], self.close)
+        self.frame = pd.concat([self.frame, pd.DataFrame({"close": [self.close]})], ignore_index=True).tail(9)
+
+    def should_long(self):
+        hours = self.get_candles(self.exchange, self.symbol, "1h")
+        return self.vars["bars"] % 3 == self.streak % 3 and (self.close <= self.seen.mean() or len(hours) % 4 == 1)
+
+    def go_long(self):
+        self.buy = [(20 / self.price, self.price), (20 / self.price, self.price * 0.997)]
+
+    def should_cancel_entry(self):
+        return self.vars["bars"] % 4 == 0
+
+    def on_open_position(self, order):
+        held = self.position.qty
+        self.take_profit = [(held / 2, self.price * 1.004), (held / 2, self.price * 1.008)]
+        self.stop_loss = held, self.price * 0.99
+
+    def on_increased_position(self, order):
+        self.take_profit = self.position.qty, self.price * 1.006
+        self.stop_loss = self.position.qty, self.price * 0.99
+
+    def on_reduced_position(self, order):
+        self.stop_loss = self.position.qty, self.position.entry_price
+
+    def on_close_position(self, order, closed_trade):
+        self.streak = self.streak + 1 if closed_trade.pnl > 0 else 0
+
+    def update_position(self):
+        if len(self.frame) == 9 and self.close >= self.frame.close.max():
+            self.liquidate()
+
+
+class BothWays(Strategy):
+    """Futures. Short and long by turns; what it remembers is kept in the class, where no checkpoint looks."""
+
+    turns = {}
+
+    def should_long(self):
+        return self.turns.get(self.symbol, 0) % 2 == 0
+
+    def should_short(self):
+        return not self.should_long()
+
+    def go_long(self):
+        self.buy = 1, self.price
+        self.stop_loss = 1, self.price * 0.995
+        self.take_profit = [(0.5, self.price * 1.003), (0.5, self.price * 1.006)]
+
+    def go_short(self):
+        self.sell = 1, self.price
+        self.stop_loss = 1, self.price * 1.005
+        self.take_profit = [(0.5, self.price * 0.997), (0.5, self.price * 0.994)]
+
+    def on_close_position(self, order, closed_trade):
+        self.turns[self.symbol] = self.turns.get(self.symbol, 0) + 1
+
+
+class Divides(BothWays):
+    def before(self):
+        if self.index == 8 and self.symbol == "ETH-USDT":
+            1 / (self.index - 8)
+
+
+class AsksChance(BothWays):
+    def should_long(self):
+        import random
+        return random.random() < 0.5
+
+    def should_short(self):
+        return False
+'''
+
+# what Jesse bundles: two entries and four exits, take profits in parts, both ways in one candle, filters, many trades
+BUNDLED = ("TestIncreasedAndReducedCount", "Test31", "Test36", "Test45")
+CASES: dict[str, tuple[StrategyRun, tuple[str, int]]] = {
+    "remembers": (StrategyRun("mine:Remembers", "15m", 10_000.0, 0.0015, "spot", ("1h",)), HOLES),
+    "bothways": (StrategyRun("mine:BothWays", "5m", 10_000.0, 0.001, "futures", ("30m",)), WHOLE),
+    "isolation": (StrategyRun("jesse.strategies.TestOptimizationIsolation:TestOptimizationIsolation", "3m", 10_000.0, 0.001, "spot"), WHOLE),
+    **{
+        f"bundled_{name.lower()}": (StrategyRun(f"jesse.strategies.{name}:{name}", "1m", 10_000.0, 0.001, "futures"), FEW)
+        for name in BUNDLED
+    },
+}  # fmt: skip
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+class Bench:
+    """A project of a user with strategies and candles, and `sigil` in it without the seconds of an import."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        (project.root / "mine.py").write_text(STRATEGIES)
+        for kind in (HOLES, WHOLE, FEW):
+            write_candles(project.root / folder_of(kind), *kind)
+        variables = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SIGIL"))}
+        self._forks = Preloaded(project.root, variables | {"SIGIL_HOME": str(project.root)})
+        self._said = project.root / "said.txt"
+
+    def start(self, *arguments: str) -> Forked:
+        return self._forks.start(list(arguments), self._said)
+
+    def sigil(self, *arguments: str, status: int = 0) -> str:
+        """Run a command to its end and return what it said."""
+        process = self.start(*arguments)
+        found = process.wait()
+        said = self._said.read_text()
+        assert found == status, said
+        return said
+
+    def said(self) -> str:
+        return self._said.read_text()
+
+    def close(self) -> None:
+        self._forks.close()
+
+
+def folder_of(kind: tuple[str, int]) -> str:
+    return f"{kind[0]}{kind[1]}"
+
+
+def write_candles(folder: Path, kind: str, minutes: int) -> None:
+    folder.mkdir()
+    for seed, symbol in enumerate(SYMBOLS):
+        with (folder / f"{symbol.replace('-', '')}-1m.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["timestamp", "open", "high", "low", "close", "volume"])
+            for t, opened, close, high, low, volume in candles(kind, 3 + seed)[:minutes]:
+                table.writerow([int(t), repr(float(opened)), repr(float(high)), repr(float(low)), repr(float(close)), repr(float(volume))])
+
+
+def line(name: str, *more: str, of: str | None = None) -> list[str]:
+    """The command line that runs a case on paper."""
+    run, kind = CASES[of or name]
+    data = [word for t in run.data_timeframes for word in ("--data-timeframe", t)]
+    return [
+        "run", "paper", "--strategy", run.path, "--name", name, "--timeframe", run.timeframe, *data, "--market", run.market,
+        "--cost-pct", repr(run.cost_rate * 100), "--candles", folder_of(kind), *more,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    root = tmp_path_factory.mktemp("strategies")
+    for name in ("overlays", "migrations"):
+        (root / name).symlink_to(ROOT / name)
+    project = Project(root, root / "storage")
+    made = Bench(project)
+    try:
+        yield made
+    finally:
+        made.close()
+        embedded.stop(project)
+
+
+@pytest.fixture(scope="module")
+def expected(bench, tmp_path_factory) -> dict[str, list[dict[str, Any]]]:
+    """What the backtest of each case says."""
+    folder = tmp_path_factory.mktemp("arrays")
+    requests = []
+    for run, kind in CASES.values():
+        loaded = load_candles(bench.project.root / folder_of(kind))
+        files = {}
+        for symbol, found in loaded.items():
+            files[symbol] = folder / f"{symbol}-{folder_of(kind)}.npy"
+            np.save(files[symbol], found.candles)
+        requests.append(SimulationRequest(run, files, MIDNIGHT, max(c.finish_ms for c in loaded.values())))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(bench.project.root))
+        results = run_all(requests, workers=1)
+    return {name: [trade_row(t) | {"fills": t.fills} for t in r.record.trades] for name, r in zip(CASES, results, strict=True)}
+
+
+def minutes_of(database: Database) -> int:
+    with database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM paper_minutes")
+        return cursor.fetchone()[0]
+
+
+def kill_after(process: Forked, database: Database, minutes: int) -> None:
+    deadline = time.monotonic() + 120
+    while minutes_of(database) < minutes and process.poll() is None:
+        assert time.monotonic() < deadline, f"no {minutes} minutes in two minutes"
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def trades_of(file: Path) -> list[dict[str, Any]]:
+    return json.loads(file.read_text())["trades"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, expected, name):
+    result = bench.project.root / f"{name}.json"
+    # The database is made before, to be looked into while the session runs.
+    bench.sigil(*line(name, "--finish", "2025-06-15T00:01", "--keep-open"))
+    database = open_database(name, bench.project)
+    whole = CASES[name][1][1]
+    for share in (0.2, 0.7) if whole == LONG else (0.1,):
+        kill_after(bench.start(*line(name)), database, int(whole * (share + random.random() / 5)))
+    assert minutes_of(database) < whole, "killed on the way"
+    said = bench.sigil(*line(name, "--json", str(result)))
+    found = trades_of(result)
+    assert len(found) == len(expected[name]) > (8 if whole == LONG else 0)
+    assert found == [{k: v for k, v in trade.items() if k != "fills"} for trade in expected[name]]
+    with database.transaction() as cursor:
+        cursor.execute(
+            "SELECT abs(qty), entry_price, exit_price, fees_usd, pnl_usd, exit_reason FROM micro_positions WHERE status = 'closed'"
+        )
+        rows = sorted(cursor.fetchall())
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE status <> 'closed'")
+        assert cursor.fetchone() == (0,)
+    assert rows == sorted(
+        (t["qty"], t["entry_price"], t["exit_price"], t["fee"], t["pnl_usd"], t["exit_reason"]) for t in expected[name]
+    )
+    database.close()
+    if name == "bothways":
+        assert "it keeps 'turns' in class BothWays" in said
+        assert any(t["fills"][0].side == "sell" for t in expected[name]), "shorts"
+    if name == "remembers":
+        assert "no checkpoints" not in said
+        assert any(len(t["fills"]) > 3 for t in expected[name]), "in parts"
+        audit = json.loads(bench.sigil("audit", "--variant", name, "--json"))
+        assert (audit["matched"], audit["differing"], audit["paper_only"], audit["backtest_only"]) == (len(found), 0, 0, 0)
+        assert len(json.loads(bench.sigil("positions", "list", "--variant", name, "--json"))["positions"]) == len(found)
+        assert name in bench.sigil("status", "--variant", name)
