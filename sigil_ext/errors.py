@@ -31,8 +31,6 @@ class SigilError(Exception):
 class DatabaseUnavailable(SigilError):
     """The database cannot be reached, started or entered."""
 
-    exit_status = 2
-
 
 class LockHeld(SigilError):
     """Another process holds the lock that this one needs."""

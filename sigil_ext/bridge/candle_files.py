@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import stat
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -130,19 +131,13 @@ def scan_folder(folder: Path) -> CandleFolder:
     Raises:
         CandleError: no such folder, or no file in it is named as a candle file.
     """
-    if not folder.exists():
-        raise CandleError(f"no folder {folder}; candle files are looked for in a folder, {NAMING_RULE}")
-    if not folder.is_dir():
-        raise CandleError(f"{folder} is a file; give the folder that holds the candle files ({NAMING_RULE})")
     try:
-        entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
-    except PermissionError:
-        raise CandleError(f"{folder} cannot be read: permission denied") from None
+        entries, candidates = _entries(folder)
+    except OSError as error:
+        raise CandleError(f"{folder} cannot be read: {(error.strerror or str(error)).lower()}") from None
     by_symbol: dict[str, list[CandleFile]] = {}
     notes: list[str] = []
-    for path in entries:
-        if not path.name.lower().endswith(SUFFIXES) or path.is_dir():
-            continue
+    for path in candidates:
         try:
             file = candle_file(path)
         except CandleError as error:
@@ -158,6 +153,16 @@ def scan_folder(folder: Path) -> CandleFolder:
         if left:
             notes.append(f"{symbol}: {used.path.name} is used, not {', '.join(file.path.name for file in left)}")
     return CandleFolder(folder, tuple(chosen), tuple(notes))
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return what is in `folder`, and those of it that could be candle files, both sorted by name."""
+    if not folder.exists():
+        raise CandleError(f"no folder {folder}; candle files are looked for in a folder, {NAMING_RULE}")
+    if not folder.is_dir():
+        raise CandleError(f"{folder} is a file; give the folder that holds the candle files ({NAMING_RULE})")
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    return entries, [p for p in entries if p.name.lower().endswith(SUFFIXES) and not p.is_dir()]
 
 
 def candle_file(path: Path) -> CandleFile:
@@ -205,6 +210,7 @@ def read_candle_file(file: CandleFile) -> tuple[CandleSet, CandleReport]:
     Raises:
         CandleError: the file cannot be read, lacks a column, or holds a bad row; file, row and value are named.
     """
+    _demand_plain(file.path)
     is_parquet = file.path.name.endswith(".parquet")
     bars = _read_parquet(file.path) if is_parquet else _read_csv(file.path)
     report = check_candles(
@@ -268,6 +274,16 @@ def _names(folder: Path) -> Iterable[Path]:
 # pyarrow takes a third of a second to import and is needed only here, so `sigil --help` does not wait for it.
 
 
+def _demand_plain(path: Path) -> None:
+    """Refuse what would be waited for, or read without an end: a pipe, a device."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise CandleError(f"{path.name} cannot be read: {(error.strerror or str(error)).lower()}") from None
+    if not stat.S_ISREG(mode):
+        raise CandleError(f"{path.name} is no plain file but a {'folder' if stat.S_ISDIR(mode) else 'pipe or device'}")
+
+
 def _read_parquet(path: Path) -> Array:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -297,6 +313,8 @@ def _read_csv(path: Path) -> Array:
         text = (gzip.decompress(raw) if path.name.endswith(".gz") else raw).rstrip()
         if not text:
             raise CandleError(f"{path.name} is empty; its first line must be {CSV_HEADER}")
+        if b"\n" not in text:
+            raise CandleError(f"{path.name} holds one line and no candle; under the header {CSV_HEADER} comes a line a bar")
         header = text.split(b"\n", 1)[0].decode("utf-8-sig").strip()
         _require_columns(path, [name.strip().strip('"') for name in header.split(",")])
         table = pa_csv.read_csv(

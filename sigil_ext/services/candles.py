@@ -5,6 +5,7 @@ Joins the readers and checks of the bridge with one variant's database. Start at
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from sigil_ext.bridge.candle_table import (
     stored_series,
 )
 from sigil_ext.db.connection import Database, create_if_missing, resolve_address
-from sigil_ext.errors import CandleError, UnknownVariant
+from sigil_ext.errors import CandleError, SigilError, UnknownVariant
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.overlays import TRADED_VARIANTS, known_variants
 from sigil_ext.settings.project import Project, find_project
@@ -56,12 +57,12 @@ class Checks:
     files: tuple[Checked, ...]
     notes: tuple[str, ...]
 
-    def refusal(self) -> CandleError | None:
-        """Return the error that the bad files add up to, None where all are good."""
+    def refusal(self) -> SigilError | None:
+        """Return what the bad files add up to, None where all are good: a problem that was looked for, and no wrong use."""
         problems = [checked.problem for checked in self.files if checked.problem is not None]
         if not problems:
             return None
-        return CandleError(
+        return SigilError(
             problems[0]
             if len(problems) == 1
             else f"{len(problems)} of {len(self.files)} files are bad; first: {problems[0]}"
@@ -172,18 +173,25 @@ def check_paths(
 
 def find_files(paths: Iterable[Path]) -> tuple[list[CandleFile], list[str]]:
     """Return the candle files of files and folders, each once, in the order given, and notes on those left aside."""
-    files: dict[Path, CandleFile] = {}
+    files: dict[str, CandleFile] = {}
     notes: list[str] = []
     for path in paths:
-        if path.is_dir():
+        if _leads_to_folder(path):
             folder = scan_folder(path)
             notes += folder.notes
-            files |= {file.path.resolve(): file for file in folder.files}
-        elif path.exists():
-            files[path.resolve()] = candle_file(path)
+            files |= {os.path.realpath(file.path): file for file in folder.files}
         else:
-            raise CandleError(f"no file or folder {path}")
+            files[os.path.realpath(path)] = candle_file(path)
     return list(files.values()), notes
+
+
+def _leads_to_folder(path: Path) -> bool:
+    try:
+        if not path.exists() and not path.is_symlink():
+            raise CandleError(f"no file or folder {path}")
+        return path.is_dir()
+    except OSError as error:
+        raise CandleError(f"{path} cannot be read: {(error.strerror or str(error)).lower()}") from None
 
 
 def _check(file: CandleFile, max_missing_pct: float | None) -> Checked:

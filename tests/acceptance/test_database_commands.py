@@ -237,7 +237,7 @@ def test_a_server_that_cannot_be_entered_is_one_sentence_without_the_password(si
     monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", url.format(port=embedded.ensure_running(server).port))
     for command in (["protections", "list"], ["migrate", "up"], ["migrate", "status"]):
         ran = sigil(*command, project=server)
-        assert (ran.status, ran.out) == (2, "")
+        assert (ran.status, ran.out) == (2 if case == "no address" else 1, "")
         assert sentence in ran.err
         assert ran.err.count("\n") == 1
         assert "geheim" not in ran.err
@@ -249,7 +249,7 @@ def test_a_user_who_may_not_create_the_database_is_told_what_to_run(sigil, serve
         cur.execute("DROP ROLE IF EXISTS weak; CREATE ROLE weak LOGIN PASSWORD 'geheim'")
     monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", f"postgresql://weak:geheim@127.0.0.1:{own_server.port}/new")
     ran = sigil("migrate", "up", project=server)
-    assert ran.status == 2
+    assert ran.status == 1
     assert 'CREATE DATABASE "new" OWNER "weak"' in ran.err
     administrator.close()
 
@@ -258,7 +258,7 @@ def test_no_room_for_the_database_is_one_sentence(sigil, empty_project):
     empty_project.storage.write_text("a file where the folder should be")
     for command in (["db", "start"], ["protections", "list"], ["migrate", "up"]):
         ran = sigil(*command, project=empty_project)
-        assert ran.status == 2
+        assert ran.status == 1
         assert ran.err.startswith("error: cannot keep a database in ")
         assert ran.err.count("\n") == 1
     empty_project.storage.unlink()

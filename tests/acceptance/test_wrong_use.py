@@ -222,12 +222,6 @@ def test_a_home_without_overlays_is_refused(tmp_path, said, monkeypatch):
     assert "SIGIL_HOME" in err
 
 
-def test_what_is_not_built_yet_says_so(project, said):
-    status, out, err = said("run paper --variant baseline --candles x --feed redis")
-    assert (status, out) == (1, "")
-    assert "not built yet" in err
-
-
 def test_candles_that_end_before_a_day_give_a_run_without_trades_and_say_why(project, said):
     folder = project / "short"
     folder.mkdir()

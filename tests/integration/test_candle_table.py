@@ -382,8 +382,6 @@ def test_listing_and_checking_a_folder_need_no_database(home):
         (("import", SAMPLE, "--exchange", "Binance"), "Jesse knows no exchange 'Binance'"),
         (("import", SAMPLE, "--variant", "base-line"), "unknown variant 'base-line'; did you mean 'baseline'?"),
         (("list", "nowhere"), "no folder nowhere"),
-        (("check", "bad"), "TSTUSDT-1m.csv, line 3 (2025-06-16 12:01 UTC): impossible bar: low is above open or close"),
-        (("check", "holes", "--max-missing", 10), "TSTUSDT-1m.csv: 33.3 % of the bars are missing, more than 10 %"),
         (("check",), "Missing argument"),
     ],
 )

@@ -13,7 +13,7 @@ import rich_click as click
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option
 
 if TYPE_CHECKING:
-    from sigil_ext.services.candles import Checked, Import
+    from sigil_ext.services.candles import Checked, Checks, Import
 
 PATHS = click.argument("paths", nargs=-1, required=True, metavar="FILE|DIR ...", type=click.Path(path_type=Path))
 WIDE = 150  # columns of a table that is not printed on a terminal
@@ -99,19 +99,12 @@ def check(paths: tuple[Path, ...], max_missing: float | None, as_json: bool) -> 
     """Check candle files and report gaps, bars without a trade and the largest move.
 
     Refused, with the first bad row named: impossible bars, duplicates, rows out of order, wrong units of time.
-    Missing bars are reported, and refused only above --max-missing.
+    Missing bars are reported, and refused only above --max-missing. Exit status 1 where a file is refused.
     """
     from sigil_ext.services.candles import check_paths
 
     found = check_paths(paths, max_missing)
-    for note in found.notes:
-        _note(note)
-    if as_json:
-        print_json([_checked_row(checked) for checked in found.files])
-    else:
-        _print_checks(f"{len(found.files)} candle files", found.files)
-    if (refusal := found.refusal()) is not None:
-        raise refusal
+    _show_checks(found, f"{len(found.files)} candle files", as_json)
 
 
 def _list_folder(folder: Path, as_json: bool) -> None:
@@ -119,13 +112,18 @@ def _list_folder(folder: Path, as_json: bool) -> None:
     from sigil_ext.services.candles import check_paths
 
     scan_folder(folder)  # a file is not a folder, whatever `check_paths` takes
-    found = check_paths([folder])
+    _show_checks(check_paths([folder]), str(folder), as_json)
+
+
+def _show_checks(found: Checks, title: str, as_json: bool) -> None:
     for note in found.notes:
         _note(note)
     if as_json:
         print_json([_checked_row(checked) for checked in found.files])
     else:
-        _print_checks(str(folder), found.files)
+        _print_checks(title, found.files)
+    if (refusal := found.refusal()) is not None:
+        raise refusal
 
 
 def _print_checks(title: str, files: tuple[Checked, ...]) -> None:
