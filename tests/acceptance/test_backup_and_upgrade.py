@@ -285,6 +285,10 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was(sigil, serv
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)
+    secret = own.address.password.get_secret_value().encode()
+    lines = [p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline") if p.exists()]
+    assert any(b"psql" in line for line in lines)
+    assert not any(secret in line for line in lines), "a password on a command line"
     process.send_signal(signal.SIGKILL)
     process.communicate()
     with pytest.raises(LockHeld):
