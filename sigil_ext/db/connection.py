@@ -202,6 +202,28 @@ def create_if_missing(address: DatabaseAddress) -> bool:
         return True
 
 
+def rename_database(address: DatabaseAddress, name: str) -> None:
+    """Give the database another name; nothing in it changes. Idle connections of Sigil's to it are cut.
+
+    Raises:
+        DatabaseUnavailable: somebody is connected to it, or the user may not rename it.
+    """
+    with contextlib.closing(_maintenance(address, _NoSuchDatabase(f"there is no maintenance database at {address.place}"))) as link:
+        link.autocommit = True
+        rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(address.name), sql.Identifier(name))
+        try:
+            with link.cursor() as cur:
+                # Sigil's own connections that wait for work; whoever holds one takes another.
+                cur.execute(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE datname = %s AND application_name LIKE 'sigil%%' AND state = 'idle'",
+                    (address.name,),
+                )
+                cur.execute(rename)
+        except psycopg2.Error as error:
+            raise DatabaseUnavailable(f"cannot rename the {address.place}: {_one_line(error)}") from None
+
+
 def exists(address: DatabaseAddress) -> bool:
     """Return whether the server has the database that `address` names.
 

@@ -292,6 +292,14 @@ class Journal:
                 (at_ms, cash, positions, cash + positions, count),
             )
 
+    def close_gaps(self) -> None:
+        """Number the next scan after the last one there is: minutes that were undone leave holes, and ids would differ."""
+        with self.database.transaction() as cur:
+            cur.execute(
+                "SELECT setval(pg_get_serial_sequence('universe_scans', 'id'), coalesce(max(id), 0) + 1, false)"
+                " FROM universe_scans"
+            )
+
     def entries(self, session: RecordedSession) -> dict[tuple[str, int], int]:
         """Return (symbol as stored, ms of the entry) -> position id of every position since the session began."""
         with self.database.transaction() as cur:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.db.minute_store import Operation
 from sigil_ext.paper.feed import FeedEvent
 from sigil_ext.rules import messages
 from sigil_ext.rules.messages import Message
-from sigil_ext.rules.types import Breaker, Entry, Protection, UniverseScan
+from sigil_ext.rules.types import Entry, Protection, UniverseScan
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,25 +63,12 @@ def protection_alerts(
         yield Alert("ban", at, message, key=f"ban:{trade.symbol}:{new.ban_until.isoformat()}")
 
 
-def feed_alerts(events: Sequence[FeedEvent], feed: str, lost_since: datetime | None) -> Iterator[Alert]:
-    """Yield alerts for what a feed met that a person should know."""
+def feed_alerts(events: Sequence[FeedEvent]) -> Iterator[Alert]:
+    """Yield alerts for symbols that a feed hears nothing of."""
     for event in events:
-        at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
-        if event.kind == "lost":
-            yield Alert("feed_lost", at, messages.feed_lost(feed=feed, detail=event.detail))
-        elif event.kind == "back":
-            message = messages.feed_back(feed=feed, since=lost_since or at, until=at, missed=_minutes(lost_since, at))
-            yield Alert("feed_back", at, message)
-        elif event.kind in ("stale", "halted") and event.symbol:
+        if event.kind in ("stale", "halted") and event.symbol:
+            at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
             yield Alert("stale_symbol", at, Message(f"{event.symbol} is {event.kind}", event.detail))
-
-
-def breaker_alert(breaker: Breaker) -> Alert | None:
-    """Return the alert of a breaker that somebody else tripped."""
-    if not breaker.tripped or breaker.tripped_at is None:
-        return None
-    message = messages.breaker(reason=breaker.reason or "", by=breaker.tripped_by or "unknown")
-    return Alert("breaker", breaker.tripped_at, message, breaker.reason, f"breaker:{breaker.tripped_at.isoformat()}")
 
 
 def _entry(entry: Entry, downtime: bool) -> Message:
@@ -91,6 +78,3 @@ def _entry(entry: Entry, downtime: bool) -> Message:
         downtime=downtime,
     )  # fmt: skip
 
-
-def _minutes(since: datetime | None, until: datetime) -> int:
-    return int((until - since) / timedelta(minutes=1)) if since else 0

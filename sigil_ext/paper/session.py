@@ -8,9 +8,9 @@ not at all: a process that is killed at any instant has either processed a minut
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import structlog
@@ -33,6 +33,7 @@ from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
 
 SAY_EVERY_S = 60.0
+FEED_PATIENCE = timedelta(seconds=90)  # exchanges cut a connection every day; back within this, nobody is told
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
 KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
 
@@ -84,7 +85,10 @@ class PaperSession:
     Holds the variant's lock from `open` to `close`. One thread at a time.
     """
 
-    def __init__(self, variant: Subject, database: Database, conduct: Conduct) -> None:
+    def __init__(
+        self, variant: Subject, database: Database, conduct: Conduct, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        """Args: now: the feed's clock."""
         self.variant = variant
         self.database = database
         self.conduct = conduct
@@ -94,7 +98,10 @@ class PaperSession:
         self.processed = self.rebuilt = 0
         self.last_ms: int | None = None
         self.lost_since: datetime | None = None
+        self._now = now
         self._feed_lost_since: datetime | None = None
+        self._feed_lost_told = False
+        self._feed_lost_why = ""
         self._kept: list[MinuteRecord] = []
         self._link: connection | None = None
         self._checkpoint_ms: int | None = None
@@ -130,7 +137,7 @@ class PaperSession:
                 self.heartbeat.state("running", session_id=recorded.id, feed=self.conduct.feed)
                 if self.conduct.alerts:
                     cash, held, count = self.host.worth()
-                    self._put(Alert("start", _now(), messages.start(
+                    self._put(Alert("start", self._now(), messages.start(
                         feed=self.conduct.feed, symbols=len(recorded.symbols), equity_usd=cash + held,
                         open_positions=count, resumed=self.last_ms is not None,
                     )))  # fmt: skip
@@ -150,7 +157,7 @@ class PaperSession:
             if self.conduct.alerts:
                 cash, held, count = self.host.worth()
                 message = messages.stop(why=why, minutes=self.processed, equity_usd=cash + held, open_positions=count)
-                self._put(Alert("stop", _now(), message))
+                self._put(Alert("stop", self._now(), message))
 
     def finish(self) -> None:
         """Close what is open at the last price, as a backtest does at its end, and end the record."""
@@ -184,7 +191,7 @@ class PaperSession:
         """
         record = MinuteRecord(minute, events=[*self._untold, *events])
         self._untold = []
-        waited_for_feed = self._feed_lost_since is not None
+        waited_for_feed = self._feed_lost_told
         if self.lost_since is not None:
             self.try_return()
         if self.lost_since is None:
@@ -204,7 +211,7 @@ class PaperSession:
         self.last_ms = minute.open_ms
         self.processed += 1
         try:
-            if waited_for_feed and self._feed_lost_since is None and self.lost_since is None:
+            if waited_for_feed and not self._feed_lost_told and self.lost_since is None:
                 self._say("running")
             self._save_checkpoint(minute.open_ms)
         except DatabaseUnavailable as error:
@@ -261,7 +268,8 @@ class PaperSession:
             ident = self.recorded.id
             record.alerts += alerts_of(record.operations, record.ended, at, downtime=minute.downtime, session=ident)
             record.alerts += protection_alerts(record.ended, touched, after, at)
-            record.alerts += feed_alerts(record.events, self.conduct.feed, self._feed_lost_since)
+            record.alerts += feed_alerts(record.events)
+            record.alerts += self._feed_is_back(record.events)
         self._follow_feed(record.events)
         record.decided = True
 
@@ -312,8 +320,7 @@ class PaperSession:
             if self._untold:
                 self._tell(self._untold)
                 self._untold = []
-            if self._feed_lost_since is not None and time.monotonic() - self._said > SAY_EVERY_S:
-                self._say("feed_lost")
+            self._feed_is_lost()
             self.obey_now()
         except DatabaseUnavailable as error:
             if self.conduct.patient:
@@ -321,17 +328,42 @@ class PaperSession:
             self._lose(error)
 
     def _tell(self, events: Sequence[FeedEvent]) -> None:
-        was_lost = self._feed_lost_since is not None
+        told = self._feed_lost_told
         with self.database.one_transaction(self._link):
             kept = [(e.at_ms, e.kind, e.symbol, e.detail) for e in events if e.kind in KEPT_EVENTS]
             if kept:
                 self.journal.write_feed_events(self.recorded, kept)
             if self.conduct.alerts:
-                for alert in feed_alerts(events, self.conduct.feed, self._feed_lost_since):
+                for alert in (*feed_alerts(events), *self._feed_is_back(events)):
                     self._put(alert)
         self._follow_feed(events)
-        if was_lost != (self._feed_lost_since is not None):
-            self._say("running" if was_lost else "feed_lost")
+        if told and not self._feed_lost_told:
+            self._say("running")
+
+    def _feed_is_lost(self) -> None:
+        """Tell people once that the feed has been lost for a while, and say every minute that the session lives."""
+        since = self._feed_lost_since
+        if since is None or self._now() - since < FEED_PATIENCE:
+            return
+        if not self._feed_lost_told:
+            if self.conduct.alerts:
+                with self.database.one_transaction(self._link):
+                    message = messages.feed_lost(feed=self.conduct.feed, detail=self._feed_lost_why)
+                    self._put(Alert("feed_lost", since, message, key=f"feed_lost:{self.recorded.id}:{since.isoformat()}"))
+            self._feed_lost_told = True
+            self._say("feed_lost")
+        elif time.monotonic() - self._said > SAY_EVERY_S:
+            self._say("feed_lost")
+
+    def _feed_is_back(self, events: Sequence[FeedEvent]) -> list[Alert]:
+        since = self._feed_lost_since
+        back = next((e for e in events if e.kind == "back"), None)
+        if back is None or since is None or not self._feed_lost_told:
+            return []
+        at = datetime.fromtimestamp(back.at_ms / 1000, UTC)
+        missed = int((at - since) / timedelta(minutes=1))
+        message = messages.feed_back(feed=self.conduct.feed, since=since, until=at, missed=missed)
+        return [Alert("feed_back", at, message, key=f"feed_back:{self.recorded.id}:{since.isoformat()}")]
 
     def _say(self, state: SessionState) -> None:
         with self.database.one_transaction(self._link):
@@ -420,7 +452,7 @@ class PaperSession:
 
     def _lose(self, error: DatabaseUnavailable) -> None:
         if self.lost_since is None:
-            self.lost_since = _now()
+            self.lost_since = self._now()
             log.error("database lost", variant=self.variant.name, detail=str(error))
         self.store.lost = True
 
@@ -437,10 +469,10 @@ class PaperSession:
     def _follow_feed(self, events: Sequence[FeedEvent]) -> None:
         for event in events:
             log.info("feed", variant=self.variant.name, kind=event.kind, symbol=event.symbol, detail=event.detail)
-            if event.kind == "lost":
-                self._feed_lost_since = datetime.fromtimestamp(event.at_ms / 1000, UTC)
+            if event.kind == "lost" and self._feed_lost_since is None:
+                self._feed_lost_since, self._feed_lost_why = datetime.fromtimestamp(event.at_ms / 1000, UTC), event.detail
             elif event.kind == "back":
-                self._feed_lost_since = None
+                self._feed_lost_since, self._feed_lost_told = None, False
 
     def _put(self, alert: Alert) -> None:
         self.outbox.put(
@@ -457,7 +489,3 @@ class SessionReport:
     trades: list[Trade]
     balance: float
     finished: bool
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -25,6 +25,7 @@ from sigil_ext.paper.loop import run
 from sigil_ext.paper.session import PaperSession, SessionReport
 from sigil_ext.services.database import open_database
 from sigil_ext.services.paper_feeds import PaperRequest, Source, open_source, refuse_misfits
+from sigil_ext.services.paper_history import refuse_other_candles, refuse_own_future, set_aside
 from sigil_ext.services.schedule import Jobs
 from sigil_ext.settings.project import Project, find_project
 from sigil_ext.settings.strategies import demand_session_name, note_session
@@ -41,10 +42,12 @@ def prepare_strategy(name: str | None, run: StrategyRun) -> PaperStrategy:
     Raises:
         UsageError: it cannot be loaded from the current folder, or its name cannot be that of a session.
     """
-    wanted = demand_session_name(run.name.lower() if name is None else name, find_project())
-    folder = str(Path.cwd())
+    wanted = run.name.lower() if name is None else name
+    project, folder = find_project(), str(Path.cwd())
     with elsewhere():
-        return find_strategy(wanted, run, folder)
+        found = find_strategy(wanted, run, folder)
+    demand_session_name(wanted, project)
+    return found
 
 
 def run_paper(request: PaperRequest, *, progress: Progress = lambda session, share: True) -> SessionReport:
@@ -66,7 +69,11 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
         note_session(variant.name, project)
     try:
         database = open_database(variant.name, project)
-        if request.restart:
+        if request.fresh:
+            if (kept := set_aside(database)) is not None:
+                log.warning("database set aside", variant=variant.name, kept_as=kept)
+            database = open_database(variant.name, project)
+        elif request.restart:
             _end_old(database)
         recorded = Journal(database).running()
         known = recorded.symbols if recorded else None
@@ -76,6 +83,8 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
                 "or end it with --restart to begin a new one"
             )
         source = open_source(request, project, known, _tell)
+        if recorded and source.candles is not None:
+            refuse_other_candles(database, recorded, source.candles)
         with elsewhere():
             return asyncio.run(_run(request, source, database, project, is_new=recorded is None, progress=progress))
     except DatabaseUnavailable as lost:
@@ -109,6 +118,8 @@ async def _run(
         beginning = await _unless_stopped(source.begin(), stop) if is_new else None
         if stop.is_set():
             raise SigilError("stopped before the session began; nothing was recorded")
+        if beginning is not None and not source.live:
+            refuse_own_future(database, beginning.start_ms)
         await asyncio.to_thread(session.open, beginning)
         if source.live or source.conduct.alerts:
             jobs = Jobs(session, project)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ class PaperRequest:
     finish_ms: int | None = None
     speed: Speed = "max"
     restart: bool = False
+    fresh: bool = False
     until_end: bool | None = None
     alerts: bool | None = None
     exchange: str = "binance"
@@ -50,12 +51,13 @@ class PaperRequest:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An open feed, how a session on it behaves, and how a new one begins. `last_ms`: end of a recording."""
+    """An open feed, how a session on it behaves, and how a new one begins. `last_ms`, `candles`: of a recording."""
 
     feed: Feed
     conduct: Conduct
     begin: Callable[[], Awaitable[Beginning]]
     last_ms: int | None = None
+    candles: Mapping[str, CandleSet] | None = None
 
     @property
     def live(self) -> bool:
@@ -114,7 +116,7 @@ def _replay(request: PaperRequest) -> Source:
         return Beginning(sorted(candles), start, _before(candles, start))
 
     conduct = Conduct("replay", patient=True, alerts=bool(request.alerts), durable=request.speed != "max")
-    return Source(feed, conduct, begin, max(c.finish_ms for c in candles.values()))
+    return Source(feed, conduct, begin, max(c.finish_ms for c in candles.values()), candles)
 
 
 def _exchange(request: PaperRequest, known: tuple[str, ...] | None, tell: Tell) -> Source:

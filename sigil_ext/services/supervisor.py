@@ -27,6 +27,7 @@ LONGEST_WAIT_S = 60.0
 HEALTHY_S = 300.0  # a session that lived this long died of something new: the waits begin anew
 STOP_PATIENCE_S = 60.0
 WRONG_USE = 2
+ONCE = ("--fresh", "--restart")
 LINE_LIMIT = 64 * 1024 * 1024  # a report of a long session is one line
 
 
@@ -88,7 +89,9 @@ async def _keep(
     wait_s = FIRST_WAIT_S
     while not stop.is_set():
         began = time.monotonic()
-        child.status, last_words = await _run(project, child, arguments, stop, progress)
+        # Beginning anew is meant once: a session that died goes on.
+        again = [a for a in arguments if a not in ONCE] if child.restarts else arguments
+        child.status, last_words = await _run(project, child, again, stop, progress)
         if child.status == 0 or stop.is_set():
             return
         if child.status == WRONG_USE:

@@ -6,14 +6,17 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.paper.session import CHECKPOINT_EVERY
 from sigil_ext.services.database import open_database
 
@@ -123,6 +126,45 @@ def test_sigterm_finishes_the_minute_a_second_session_is_refused_and_other_setti
     assert len(err.strip().splitlines()) == 1
     assert minutes_processed(database) == kept
     database.close()
+
+
+@pytest.mark.slow
+def test_a_session_goes_on_only_on_what_it_was_begun_on_and_begins_anew_only_in_an_empty_database(
+    sigil, empty_project, tmp_path
+):
+    database = open_database("moderate", empty_project)
+    line = ("run", "paper", "--variant", "moderate", "--candles")
+    done(command(empty_project, *line, str(ROOT / "sample"), "--finish", "2025-06-18T06:00", "--keep-open"))
+    held, minutes = PostgresStore(database).open_positions(), minutes_processed(database)
+
+    def refused(candles, *more: str) -> str:
+        process = command(empty_project, *line, str(candles), *more)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 2, err
+        assert len(err.strip().splitlines()) == 1, err
+        assert (PostgresStore(database).open_positions(), minutes_processed(database)) == (held, minutes)
+        return err
+
+    fewer, other = tmp_path / "fewer", tmp_path / "other"
+    for folder, kept in ((fewer, "TST*"), (other, "*")):
+        folder.mkdir()
+        for file in (ROOT / "sample").glob(f"{kept}.parquet"):
+            shutil.copy(file, folder)
+    changed = pd.read_parquet(other / "ACHUSDT-1m.parquet")
+    changed[["open", "close", "high", "low"]] *= 2
+    changed.to_parquet(other / "ACHUSDT-1m.parquet")
+    assert "follows ACH-USDT" in refused(fewer)
+    assert "another candle of ACH-USDT" in refused(other)
+    assert "has recorded up to 2025-06-18 06:00" in refused(ROOT / "sample", "--finish", "2025-06-18T05:00")
+    first = done(command(empty_project, *line, str(ROOT / "sample"), "--finish", "2025-06-19"))
+    minutes, held = minutes_processed(database), []
+    assert "under its own future" in refused(ROOT / "sample", "--finish", "2025-06-19")
+    again = done(command(empty_project, *line, str(ROOT / "sample"), "--finish", "2025-06-19", "--fresh"))
+    assert again.split(";")[0] == first.split(";")[0], "an empty database trades as the first one did"
+    database.close()
+    with open_database("baseline", empty_project).transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_database WHERE datname LIKE 'sigil_moderate_until_%'")
+        assert cursor.fetchone() == (1,)
 
 
 SAMPLE = ("--candles", str(ROOT / "sample"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import rich_click as click
+from rich.console import Console
 
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option
 from sigil_ext.errors import SigilError, UsageError
@@ -19,8 +20,10 @@ def flatten(variants: tuple[str, ...], every: bool, reason: str, as_json: bool) 
 
     Entries go on: `sigil pause` or `sigil breaker trip` first keeps it flat.
     """
+    from sigil_ext.entrypoints.cli.logs import configure
     from sigil_ext.services.closing import close
 
+    configure(Console(stderr=True))
     if bool(variants) == every:
         raise UsageError("say which variant: --variant V, or --all for the four")
     results = []

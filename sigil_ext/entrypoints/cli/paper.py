@@ -61,6 +61,7 @@ def _writable(context: click.Context, option: click.Parameter, file: Path | None
     help="When the feed ends: close what is open and end the session, or keep it.  [default: end a recording]",
 )
 @click.option("--restart", is_flag=True, help="End a session that was broken off, and begin a new one.")
+@click.option("--fresh", is_flag=True, help="Begin in an empty database; the old one is kept under another name.")
 @click.option("--alerts/--no-alerts", default=None, help="Write alerts.  [default: yes, but not of a recording]")
 @click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), callback=_writable, help="Write the trades, with the keys of the backtest.")
 @click.option("--report-lines", is_flag=True, hidden=True)
@@ -70,7 +71,7 @@ def _writable(context: click.Context, option: click.Parameter, file: Path | None
 def paper(
     variants: tuple[str, ...], every: bool, feed: str, candles: Path | None, start: str | None, finish: str | None,
     speed: str, exchange: str, exchange_url: str | None, symbols: str | None, stream: str | None, on_gap: str,
-    until_end: bool | None, restart: bool, alerts: bool | None, json_file: Path | None, report_lines: bool, overrides: tuple[str, ...],
+    until_end: bool | None, restart: bool, fresh: bool, alerts: bool | None, json_file: Path | None, report_lines: bool, overrides: tuple[str, ...],
     strategy: str | None, timeframe: str | None, data_timeframes: tuple[str, ...], balance: float | None,
     cost_pct: float | None, market: str | None, name: str | None,
 ) -> None:  # fmt: skip
@@ -102,7 +103,7 @@ def paper(
         candles=candles.resolve() if candles else None,
         start_ms=parse_instant(start, "--start") if start else None,
         finish_ms=parse_instant(finish, "--finish") if finish else None,
-        speed=_speed(speed), restart=restart, until_end=until_end, alerts=alerts, exchange=exchange,
+        speed=_speed(speed), restart=restart, fresh=fresh, until_end=until_end, alerts=alerts, exchange=exchange,
         symbols=_symbols(symbols), stream=stream, base_url=exchange_url,
         on_gap=on_gap,  # type: ignore[arg-type]
     )  # fmt: skip

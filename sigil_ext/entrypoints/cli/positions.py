@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -274,8 +275,10 @@ def _iso(at: datetime | None) -> str | None:
 @json_option()
 def close_(symbol: str | None, stale: bool, reason: str, variant: str, as_json: bool) -> None:
     """Close the position on SYMBOL at its last price; or with --stale those that nobody manages."""
+    from sigil_ext.entrypoints.cli.logs import configure
     from sigil_ext.services.closing import close, close_stale
 
+    configure(Console(stderr=True))
     if stale == (symbol is not None):
         raise UsageError("say which: a SYMBOL, or --stale for those that no session manages")
     if symbol is not None:
