@@ -336,6 +336,19 @@ def test_what_cannot_be_backed_up_is_said_and_no_half_file_stays(sigil, server, 
     assert list((tmp_path / "half").iterdir()) == []
 
 
+def test_one_database_that_is_down_keeps_none_of_the_others_from_their_backup(sigil, server, own, tmp_path, monkeypatch):
+    for variant in ("MODERATE", "AGGRESSIVE", "UNHINGED"):
+        monkeypatch.setenv(f"SIGIL_DATABASE_URL_{variant}", "postgresql://sigil:hidden@127.0.0.1:9/x")
+    ran = sigil("db", "backup", "--all", "--to", str(tmp_path), "--json", project=server)
+    assert ran.status == 1
+    assert [bool(found["file"]) for found in json.loads(ran.out)] == [True, False, False, False]
+    assert [p.name.split("-")[1] for p in tmp_path.glob("*.tar")] == ["baseline"]
+    lines = ran.err.strip().splitlines()
+    assert [line.split(":")[0] for line in lines] == ["moderate", "aggressive", "unhinged", "error"]
+    assert "no server answers" in lines[0]
+    assert "hidden" not in ran.out + ran.err
+
+
 # --- upgrade and the way back -----------------------------------------------------------------------------------------
 
 
