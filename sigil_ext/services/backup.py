@@ -26,6 +26,7 @@ from sigil_ext.db.migrate import load_migrations, state
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.services.database import locate_database
 from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.strategies import demand_session_name, known_sessions, note_session, strategy_sessions
 
 MANIFEST, DUMP = "manifest.json", "database.dump"
 LARGEST_MANIFEST = 1_000_000
@@ -38,6 +39,8 @@ class Manifest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     format: int = Field(ge=1)
     variant: str
+    strategy: bool = False
+    """True for the session of a strategy of the user's own, which `variant` names."""
     database: str
     taken_at: datetime
     sigil: str
@@ -92,7 +95,7 @@ def back_up(variants: Sequence[str], to: Path | None = None, project: Project | 
             if not exists(database.address):
                 yield BackedUp(variant, database.address.place, problem=f"there is no {database.address.place} yet", absent=True)
                 continue
-            yield _back_up(database, folder)
+            yield _back_up(database, folder, strategy=variant in strategy_sessions(project))
         except SigilError as error:
             yield BackedUp(variant, database.address.place, problem=str(error))
         except OSError as error:
@@ -112,11 +115,14 @@ def restore(
         LockHeld: a session of the variant runs. SigilError: not agreed to, or the restore failed; nothing was changed.
     """
     project = project or find_project()
-    database = locate_database(variant, project)
     with tempfile.TemporaryDirectory(prefix="sigil-restore-", dir=_writable(project.storage / "backups")) as folder:
         dump = Path(folder) / DUMP
         manifest = _unpack(file, dump)
         _demand_fitting(file, manifest, variant, project)
+        if manifest.strategy and variant not in known_sessions(project):
+            demand_session_name(variant, project)
+            note_session(variant, project)
+        database = locate_database(variant, project)
         if exists(database.address):
             held = tools.contents(database)
             tools.demand_replaceable(database, held, replace=replace)
@@ -129,7 +135,7 @@ def restore(
     return Restored(variant, database.address.place, manifest, now.version, len(now.pending))
 
 
-def _back_up(database: Database, folder: Path) -> BackedUp:
+def _back_up(database: Database, folder: Path, *, strategy: bool) -> BackedUp:
     """Make the file beside its place and rename it: what has its name is whole."""
     taken_at = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as half_made:
@@ -138,8 +144,8 @@ def _back_up(database: Database, folder: Path) -> BackedUp:
         if found.owner not in (None, database.variant):
             raise UsageError(f"the {database.address.place} belongs to variant '{found.owner}', not '{database.variant}'")
         manifest = Manifest(
-            format=1, variant=database.variant, database=database.address.name, taken_at=taken_at, sigil=__version__,
-            server=found.server, schema_version=found.version, tables=dict(found.tables), sha256=_sha256(dump),
+            format=1, variant=database.variant, strategy=strategy, database=database.address.name, taken_at=taken_at,
+            sigil=__version__, server=found.server, schema_version=found.version, tables=dict(found.tables), sha256=_sha256(dump),
         )  # fmt: skip
         note = Path(half_made) / MANIFEST
         note.write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

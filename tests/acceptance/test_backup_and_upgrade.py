@@ -27,6 +27,7 @@ from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import LockHeld
 from sigil_ext.services.database import locate_database, open_database
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.strategies import note_session, strategy_sessions
 from tests.acceptance.test_paper_replay import command, done, minutes_processed, trades, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -334,6 +335,23 @@ def test_what_cannot_be_backed_up_is_said_and_no_half_file_stays(sigil, server, 
     assert ran.status == 1
     assert "another program holds a table" in ran.err
     assert list((tmp_path / "half").iterdir()) == []
+
+
+def test_the_session_of_a_strategy_is_known_by_its_name_where_it_is_restored(sigil, empty_project, other_project, tmp_path):
+    note_session("my_idea", empty_project)
+    open_database("my_idea", empty_project).close()
+    assert sigil("pause", "--variant", "my_idea", "--reason", "x", project=empty_project).status == 0
+    ran = sigil("db", "backup", "--all", "--to", str(tmp_path), project=empty_project)
+    assert (ran.status, ran.out.split(":")[0]) == (0, "my_idea"), ran
+    (file,) = tmp_path.glob("sigil-my_idea-*.tar")
+    assert sigil("positions", "list", "--variant", "my_idea", project=other_project).status == 2
+    assert sigil("db", "restore", str(file), "--variant", "my_ideas", project=other_project).status == 2
+    assert strategy_sessions(other_project) == []
+    ran = sigil("db", "restore", str(file), "--variant", "my_idea", project=other_project)
+    assert ran.status == 0, ran.err
+    restored = open_database("my_idea", other_project)
+    assert PostgresStore(restored).breaker().paused
+    restored.close()
 
 
 def test_one_database_that_is_down_keeps_none_of_the_others_from_their_backup(sigil, server, own, tmp_path, monkeypatch):
