@@ -26,6 +26,9 @@ _STORE_PARTS = (
     "app", "orders", "closed_trades", "logs", "exchanges", "candles", "positions", "tickers", "trades", "orderbooks", "vars",
 )  # fmt: skip
 _PLAIN = {"builtins", "collections", "datetime", "numpy", "enum", "uuid", "copyreg", "_codecs", "functools", "types"}
+# Series and frames, which strategies of users keep: their classes, and two functions that put them together.
+_PANDAS = ("pandas.core.frame", "pandas.core.series", "pandas.core.indexes.", "pandas.core.internals.", "pandas._libs.tslibs.")
+_PANDAS_FUNCTIONS = {("pandas._libs.internals", "_unpickle_block"), ("pandas.core.indexes.base", "_new_Index")}
 _BUILTINS = {
     "set", "frozenset", "list", "dict", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex", "slice",
     "range", "object", "type", "getattr", "NoneType",
@@ -45,10 +48,11 @@ def save(host: Host, known: Mapping[str, Any]) -> bytes:
     """
     buffer = io.BytesIO()
     buffer.write(_versions())
+    own = host.own_state()
     state = {
         "store": {part: getattr(host.jesse_store, part) for part in _STORE_PARTS},
         "strategies": [route.strategy for route in host.routes],
-        "host": host.own_state(),
+        "host": own,
     }
     _Pickler(buffer, _process_objects(host, known)).dump(state)
     return zlib.compress(buffer.getvalue(), 1)
@@ -113,10 +117,11 @@ class _Unpickler(pickle.Unpickler):
         top = module.partition(".")[0]
         if module == "builtins" and name not in _BUILTINS:
             raise pickle.UnpicklingError(f"names {module}.{name}")
-        if top not in _PLAIN and top not in self._modules:
+        pandas = module.startswith(_PANDAS) or (module, name) in _PANDAS_FUNCTIONS
+        if top not in _PLAIN and top not in self._modules and not pandas:
             raise pickle.UnpicklingError(f"names {module}.{name}")
         found = super().find_class(module, name)
-        if top in self._modules and not isinstance(found, type):
+        if top not in _PLAIN and not isinstance(found, type) and (module, name) not in _PANDAS_FUNCTIONS:
             raise pickle.UnpicklingError(f"names {module}.{name}, which is not a class")
         return found
 

@@ -89,6 +89,7 @@ class StrategyHost:
         """
         if self._store is not None:
             self._gate.begin_minute(self._store)
+            self.renumber(self._store.position_id)  # the minute before is written
         self._guarded(open_ms, lambda: self.host.minute(open_ms, candles))
         for (symbol, at_ms), reason in self._gate.refusals.items():
             self._note_refusal(symbol, at_ms, reason)

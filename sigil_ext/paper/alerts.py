@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.db.minute_store import Operation
+from sigil_ext.db.strategy_store import Opened
 from sigil_ext.paper.feed import FeedEvent
 from sigil_ext.rules import messages
 from sigil_ext.rules.messages import Message
@@ -34,6 +35,10 @@ def alerts_of(
         match op.kind:
             case "enter":
                 yield Alert("entry", at, _entry(op.args[0], downtime), key=f"entry:{session}:{op.number}")
+            case "opened":
+                # It has no number before the minute is written, and nobody enters one symbol twice at one instant.
+                key = f"entry:{session}:{op.args[0].symbol}:{op.args[0].at.isoformat()}"
+                yield Alert("entry", at, _opening(op.args[0], downtime), key=key)
             case "trip":
                 yield Alert("breaker", at, messages.breaker(reason=op.args[2], by=op.args[1]), op.args[2])
             case "save_scan":
@@ -48,7 +53,8 @@ def alerts_of(
             pnl_usd=trade.pnl_usd, r=trade.pnl_usd / trade.risk_usd if trade.risk_usd else None, held=at - opened,
             downtime=downtime,
         )  # fmt: skip
-        yield Alert("exit", at, message, trade.exit_reason, f"exit:{session}:{position}")
+        name = str(position) if position > 0 else f"{trade.symbol}:{opened.isoformat()}"
+        yield Alert("exit", at, message, trade.exit_reason, f"exit:{session}:{name}")
 
 
 def protection_alerts(
@@ -69,6 +75,15 @@ def feed_alerts(events: Sequence[FeedEvent]) -> Iterator[Alert]:
         if event.kind in ("stale", "halted") and event.symbol:
             at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
             yield Alert("stale_symbol", at, Message(f"{event.symbol} is {event.kind}", event.detail))
+
+
+def _opening(position: Opened, downtime: bool) -> Message:
+    side = "short" if position.qty < 0 else "long"
+    caught_up = "; on candles fetched after an outage" if downtime else ""
+    return Message(
+        f"entry {position.symbol} at {position.price:.6g}",
+        f"{side}, {abs(position.qty):.6g} for {abs(position.qty) * position.price:.2f} USD{caught_up}",
+    )
 
 
 def _entry(entry: Entry, downtime: bool) -> Message:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 
 import structlog
 
-from sigil_ext.errors import DatabaseUnavailable, LockHeld
+from sigil_ext.errors import DatabaseUnavailable, LockHeld, StrategyFailed
 from sigil_ext.paper.feed import ClosedMinute, Feed
 from sigil_ext.paper.session import PaperSession, SessionReport
 
@@ -36,6 +36,7 @@ async def run(
         until_end: close what is open when the feed ends, and end the record.
     Raises:
         LockHeld: another session took the variant over while the database was away.
+        StrategyFailed: a strategy of the user's own raised; the session is noted as stopped before its minute.
     """
     first = session.last_ms if session.last_ms is not None else after_ms
     finished = False
@@ -53,6 +54,9 @@ async def run(
                 if not await _come_back(session, error, stop):
                     break
                 first = session.last_ms if session.last_ms is not None else after_ms
+    except StrategyFailed as failed:
+        await asyncio.to_thread(session.stopped, str(failed))
+        raise
     finally:
         await feed.close()
         report = SessionReport(

@@ -28,8 +28,8 @@ def known_sessions(project: Project) -> list[str]:
     return variants + [name for name in strategy_sessions(project) if name not in variants]
 
 
-def demand_session_name(name: str, project: Project) -> str:
-    """Return `name`.
+def demand_session_name(name: str, project: Project) -> None:
+    """Refuse what cannot be the name of a session.
 
     Raises:
         UsageError: it is no name of a session, or a variant has it.
@@ -38,7 +38,6 @@ def demand_session_name(name: str, project: Project) -> str:
         raise UsageError(f"--name '{name}' must be small letters, digits and _, beginning with a letter, at most 40 of them")
     if name in known_variants(project) or name in _RESERVED:
         raise UsageError(f"--name '{name}' is taken by a variant; choose another one")
-    return name
 
 
 def note_session(name: str, project: Project) -> None:

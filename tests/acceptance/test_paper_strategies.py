@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +193,7 @@ def line(name: str, *more: str, of: str | None = None) -> list[str]:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     root = tmp_path_factory.mktemp("strategies")
-    for name in ("overlays", "migrations"):
+    for name in ("overlays", "migrations", "strategies"):
         (root / name).symlink_to(ROOT / name)
     project = Project(root, root / "storage")
     made = Bench(project)
@@ -248,9 +249,9 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
     database = open_database(name, bench.project)
     whole = CASES[name][1][1]
     for share in (0.2, 0.7) if whole == LONG else (0.1,):
-        kill_after(bench.start(*line(name)), database, int(whole * (share + random.random() / 5)))
+        kill_after(bench.start(*line(name, "--alerts")), database, int(whole * (share + random.random() / 5)))
     assert minutes_of(database) < whole, "killed on the way"
-    said = bench.sigil(*line(name, "--json", str(result)))
+    said = bench.sigil(*line(name, "--alerts", "--json", str(result)))
     found = trades_of(result)
     assert len(found) == len(expected[name]) > (8 if whole == LONG else 0)
     assert found == [{k: v for k, v in trade.items() if k != "fills"} for trade in expected[name]]
@@ -261,6 +262,11 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
         rows = sorted(cursor.fetchall())
         cursor.execute("SELECT count(*) FROM micro_positions WHERE status <> 'closed'")
         assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT count(*) FILTER (WHERE event = 'entry'), count(*) FILTER (WHERE event = 'exit') FROM alerts")
+        told_from = "2025-06-15T00:01:30"  # the first minute ran without alerts; what the end of the session closes has none
+        entries = sum(trade["opened_at"] > told_from for trade in found)
+        exits = sum(trade["closed_at"] > told_from and trade["exit_reason"] != "session_end" for trade in found)
+        assert cursor.fetchone() == (entries, exits), "one alert an entry and exit"
     assert rows == sorted(
         (t["qty"], t["entry_price"], t["exit_price"], t["fee"], t["pnl_usd"], t["exit_reason"]) for t in expected[name]
     )
@@ -269,9 +275,116 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
         assert "it keeps 'turns' in class BothWays" in said
         assert any(t["fills"][0].side == "sell" for t in expected[name]), "shorts"
     if name == "remembers":
-        assert "no checkpoints" not in said
+        assert "no checkpoint" not in said
+        assert "checkpoint not used" not in said, said
         assert any(len(t["fills"]) > 3 for t in expected[name]), "in parts"
         audit = json.loads(bench.sigil("audit", "--variant", name, "--json"))
         assert (audit["matched"], audit["differing"], audit["paper_only"], audit["backtest_only"]) == (len(found), 0, 0, 0)
         assert len(json.loads(bench.sigil("positions", "list", "--variant", name, "--json"))["positions"]) == len(found)
         assert name in bench.sigil("status", "--variant", name)
+
+
+def test_a_strategy_that_raises_stops_its_session_with_one_sentence_every_time(bench):
+    CASES["divides"] = StrategyRun("mine:Divides", "5m", 10_000.0, 0.001, "futures"), WHOLE
+    for _ in range(2):
+        said = bench.sigil(*line("divides"), status=1)
+        (sentence,) = [text for text in said.splitlines() if text.startswith("error: ")]
+        assert sentence == (
+            "error: strategy mine:Divides raised ZeroDivisionError: division by zero on ETH-USDT in the minute "
+            "2025-06-15 00:44 UTC; nothing of that minute was recorded"
+        )
+        assert "Traceback" not in said
+    database = open_database("divides", bench.project)
+    with database.transaction() as cursor:
+        cursor.execute("SELECT max(open_ms) FROM paper_minutes")
+        assert cursor.fetchone() == (MIDNIGHT + 43 * 60_000,)
+        cursor.execute("SELECT max(coalesce(closed_at, opened_at)) < '2025-06-15 00:45Z' FROM micro_positions")
+        assert cursor.fetchone() == (True,)
+        cursor.execute("SELECT state FROM scanner_heartbeat")
+        assert cursor.fetchone() == ("stopped",)
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE status = 'open'")
+        assert cursor.fetchone() > (0,)
+    # The way out of a strategy that cannot run: what it holds is closed without it, and the next start begins anew.
+    assert "still" not in bench.sigil("positions", "close", "--stale", "--variant", "divides", "--reason", "it divides")
+    with database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE status = 'open'")
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT count(*) FROM paper_sessions WHERE ended_at IS NULL")
+        assert cursor.fetchone() == (0,)
+    database.close()
+
+
+def test_a_strategy_that_asks_chance_is_found_out_when_it_is_started_again(bench):
+    CASES["askschance"] = StrategyRun("mine:AsksChance", "5m", 10_000.0, 0.001, "futures"), WHOLE
+    bench.sigil(*line("askschance", "--finish", "2025-06-15T06:00", "--keep-open"))
+    said = bench.sigil(*line("askschance"), status=1)
+    assert "mine:AsksChance does something else with the recorded minutes than it did when they came in" in said
+    assert "positions close --stale --variant askschance" in said
+
+
+def test_a_pause_bars_its_entries_a_flatten_closes_and_neither_is_forgotten_in_a_crash(bench, expected):
+    CASES["held"] = CASES["remembers"]
+    early = [t for t in expected["remembers"] if "T02" < t["opened_at"][10:] < "T06"]
+    longest = max(early, key=lambda t: datetime.fromisoformat(t["closed_at"]) - datetime.fromisoformat(t["opened_at"]))
+    paused = datetime.fromisoformat(longest["closed_at"]) - timedelta(minutes=1)
+    bench.sigil(*line("held", "--finish", f"{paused:%Y-%m-%dT%H:%M}", "--keep-open"))
+    database = open_database("held", bench.project)
+    bench.sigil("pause", "--variant", "held", "--reason", "to see")
+    assert "closed" in bench.sigil("flatten", "--variant", "held", "--reason", "to see")
+    until = paused + timedelta(hours=3)
+    further = line("held", "--finish", f"{until:%Y-%m-%dT%H:%M}", "--keep-open")
+    kill_after(bench.start(*further), database, minutes_of(database) + 90)
+    bench.sigil(*further)
+    with database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE opened_at > %s", (paused,))
+        assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT count(*), min(reject_reason), max(reject_reason) FROM signals WHERE NOT acted")
+        refused, *reasons = cursor.fetchone()
+        assert refused > 3
+        assert reasons == ["paused", "paused"]
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE exit_reason = 'kill_switch'")
+        assert cursor.fetchone() > (0,)
+    bench.sigil("resume", "--variant", "held", "--reason", "seen")
+    kill_after(bench.start(*line("held", "--keep-open")), database, minutes_of(database) + 90)
+    bench.sigil(*line("held", "--keep-open"))
+    with database.transaction() as cursor:
+        cursor.execute("SELECT count(*) FROM micro_positions WHERE opened_at > %s", (until,))
+        assert cursor.fetchone() > (2,)
+    audit = json.loads(bench.sigil("audit", "--variant", "held", "--json"))
+    assert audit["matched"] > 2
+    assert audit["unexplained"] == 0
+    database.close()
+
+
+def test_without_its_database_its_time_stands_still_and_nothing_is_remembered_twice(bench, expected):
+    CASES["waits"] = CASES["bothways"]
+    result = bench.project.root / "waits.json"
+    bench.sigil(*line("waits", "--finish", "2025-06-15T00:01", "--keep-open"))
+    database = open_database("waits", bench.project)
+    process = bench.start(*line("waits", "--json", str(result)))
+    while minutes_of(database) < 200:
+        time.sleep(0.01)
+    embedded.stop(bench.project)
+    embedded.ensure_running(bench.project)
+    assert process.wait() == 0, bench.said()
+    assert "database lost" in bench.said()
+    assert trades_of(result) == [{k: v for k, v in trade.items() if k != "fills"} for trade in expected["bothways"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--strategy", "mine:Remembers", "--variant", "baseline"), "--strategy cannot be combined with --variant"),
+        (("--strategy", "mine:Remembers", "--name", "baseline"), "taken by a variant"),
+        (("--strategy", "mine:Remembers", "--name", "My-Name"), "small letters"),
+        (("--strategy", "mine:Nothing"), "mine has no class Nothing"),
+        (("--strategy", "strategies.Baseline:Baseline"), "run it with: sigil run paper --variant baseline"),
+        (("--strategy", "mine:Remembers", "--start", "2025-06-15T00:20"), "in the middle of a bar of 15 minutes"),
+        (("--variant", "baseline", "--timeframe", "1h"), "--timeframe goes with --strategy"),
+        (("--variant", "baseline", "--name", "other"), "--name goes with --strategy"),
+    ],
+)
+def test_what_does_not_go_together_is_one_sentence(bench, arguments, says):
+    said = bench.sigil("run", "paper", "--candles", "walk150", *arguments, status=2)
+    assert len(said.strip().splitlines()) == 1
+    assert says in said

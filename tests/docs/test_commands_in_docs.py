@@ -23,6 +23,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 ELSEWHERE = {
     "sigil run": "tests/integration/test_dashboard.py",
     "sigil backtest --strategy my_module:MyStrategy --timeframe 15m --symbols TST-USDT --candles sample": "test_strategies_of_users.py",
+    "sigil run paper --strategy my_module:MyStrategy --timeframe 15m --data-timeframe 1h --symbols TST-USDT,NFP-USDT --candles sample": "test_paper_strategies.py",
 }
 
 
