@@ -64,6 +64,19 @@ def demand_reason(reason: str, act: str) -> str:
     """Return `reason` without blanks around it; a person's act has to have one."""
     if not reason.strip():
         raise UsageError(f"{act} needs a reason; it is stored with the act")
+    return storable(reason)
+
+
+def storable(reason: str) -> str:
+    """Return `reason` without blanks around it.
+
+    Raises:
+        UsageError: it holds what is no letter of UTF-8, so no database takes it.
+    """
+    try:
+        reason.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the reason {reason!a} is not UTF-8 text; write it anew") from None
     return reason.strip()
 
 

@@ -141,7 +141,12 @@ class _Server:
     # --- finding --------------------------------------------------------------------------------------------------
 
     def initialised(self) -> bool:
-        return (self.data / "PG_VERSION").is_file()
+        try:
+            return (self.data / "PG_VERSION").is_file()
+        except OSError as error:
+            raise DatabaseUnavailable(
+                f"cannot read {self.data}: {error.strerror}; make rights there, or name a server in .env"
+            ) from None
 
     def remembered_port(self) -> int | None:
         with contextlib.suppress(OSError, ValueError):

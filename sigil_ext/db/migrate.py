@@ -88,7 +88,7 @@ def load_migrations(folder: Path) -> list[Migration]:
     """
     texts: dict[tuple[int, str], str] = {}
     names: dict[int, str] = {}
-    for path in sorted(folder.glob("*.sql")):
+    for path in sorted(p for p in folder.iterdir() if p.suffix == ".sql") if folder.is_dir() else ():
         match = _FILE.match(path.name)
         if not match:
             raise MigrationError(f"migrations/{path.name} is not named like 014_some_name.up.sql or .down.sql")

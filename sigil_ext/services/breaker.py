@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from sigil_ext.db.common import storable
 from sigil_ext.errors import DatabaseUnavailable, LockHeld, MigrationError, SettingsError, SigilError, UsageError
 from sigil_ext.rules.ports import Store
 from sigil_ext.rules.types import Breaker
@@ -142,4 +143,4 @@ def _each(names: Sequence[str], do: Callable[[Breakers, Outcome], Breaker]) -> O
 def _demand(reason: str) -> str:
     if not reason.strip():
         raise UsageError("this needs a reason, it is stored with the act: --reason '...'")
-    return reason.strip()
+    return storable(reason)

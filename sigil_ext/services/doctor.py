@@ -78,7 +78,18 @@ def examine(
         seen.environment = load_environment(seen.project)
     except SettingsError as error:
         seen.refused = str(error)
-    return [line for check in CHECKS.values() for line in check(seen)]
+    return [line for name in CHECKS for line in _looked(name, seen)]
+
+
+def _looked(name: str, seen: Examination) -> list[Line]:
+    """Run a check; that it could not look is a finding too, and no reason to leave out the others."""
+    try:
+        return list(CHECKS[name](seen))
+    except SigilError as error:
+        found, _, way_out = str(error).rpartition("; ")
+        return [Line(name, "problem", found or str(error), way_out if found else "look there")]
+    except OSError as error:
+        return [Line(name, "problem", f"cannot look at {error.filename}: {error.strerror}", "give yourself the right")]
 
 
 # --- the program ------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from sigil_ext.db.common import storable
 from sigil_ext.errors import UnknownSymbol, UsageError
 from sigil_ext.rules.ports import Store
 from sigil_ext.rules.protections import active_bar
@@ -19,6 +20,7 @@ from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection, ProtectionEvent
 
 MAX_HOURS = 24 * 366 * 10
+MANUAL = "manual"  # the reason of one who gives none: the row would keep that of what barred the symbol before
 
 
 def utc_now() -> datetime:
@@ -49,12 +51,12 @@ class Protections:
     def cool_down(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
         """Bar `symbol` for `hours` from now; a longer bar that stands already is kept."""
         name, at = self._known(symbol, new=new), self.now()
-        return self.store.add_cooldown(name, until=_after(at, hours), at=at, actor=actor(), reason=reason)
+        return self.store.add_cooldown(name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL)
 
     def ban(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
         """Ban `symbol` for `hours` from now; a longer ban that stands already is kept."""
         name, at = self._known(symbol, new=new), self.now()
-        return self.store.add_ban(name, until=_after(at, hours), at=at, actor=actor(), reason=reason)
+        return self.store.add_ban(name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL)
 
     def lift(self, symbol: str, *, reason: str) -> Protection:
         """End cooldown and ban of a symbol now. Needs a reason.
@@ -67,7 +69,7 @@ class Protections:
         name, at = self._known(symbol), self.now()
         if active_bar(self.store.protection(name), at) is None:
             raise UsageError(f"nothing bars {name} in variant '{self.store.variant}', so there is nothing to lift")
-        return self.store.lift(name, at=at, actor=actor(), reason=reason)
+        return self.store.lift(name, at=at, actor=actor(), reason=storable(reason))
 
     def _known(self, symbol: str, *, new: bool = False) -> str:
         """Return Jesse's name of `symbol`; with `new` it need not be known yet, only well-formed."""
@@ -93,6 +95,6 @@ def actor() -> str:
 
 
 def _after(at: datetime, hours: float) -> datetime:
-    if not math.isfinite(hours) or not 0 < hours <= MAX_HOURS:
-        raise UsageError(f"--hours {hours:g} is not a number of hours above 0 and up to {MAX_HOURS} (ten years)")
+    if not math.isfinite(hours) or not 1 / 60 <= hours <= MAX_HOURS:
+        raise UsageError(f"--hours {hours:g} is not a number of hours from 0.0167 (a minute) to {MAX_HOURS} (ten years)")
     return at + timedelta(hours=hours)

@@ -11,6 +11,7 @@ import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -132,6 +133,7 @@ def load_environment(project: Project) -> Environment:
     Raises:
         SettingsError: a value is refused, `.env` cannot be read, or it holds a SIGIL_ key that nothing knows.
     """
+    _demand_file(project.env_file)
     try:
         in_file = {k: v for k, v in dotenv_values(project.env_file).items() if v} if project.env_file.exists() else {}
         for key in in_file:
@@ -150,6 +152,14 @@ def load_environment(project: Project) -> Environment:
         raise SettingsError(
             f"cannot read {project.env_file}: {getattr(error, 'strerror', None) or 'not UTF-8'}"
         ) from None
+
+
+def _demand_file(path: Path) -> None:
+    """Refuse what stands where `.env` should and is none: to go on without it would be to take other databases."""
+    if path.is_dir():
+        raise SettingsError(f"{path} is a folder; put a file of KEY=value lines in its place, or remove it")
+    if path.is_symlink() and not path.exists():
+        raise SettingsError(f"{path} leads to {path.readlink()}, which is not there; restore it, or remove the link")
 
 
 def environment_warnings(project: Project) -> list[str]:

@@ -127,13 +127,20 @@ class _OverlayLoader(yaml.SafeLoader):
 def _read(path: Path) -> dict[str, Any]:
     name = f"overlays/{path.name}"
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_OverlayLoader)
+        return _values(name, yaml.load(path.read_text(encoding="utf-8"), Loader=_OverlayLoader))
     except FileNotFoundError:
         raise SettingsError(f"{name} is missing; restore it from the project") from None
+    except OSError as error:
+        raise SettingsError(f"{name} cannot be read: {(error.strerror or str(error)).lower()}") from error
+    except RecursionError:
+        raise SettingsError(f"{name} is nested without an end; a YAML alias (*) there names what holds it") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name} is not YAML: {_one_line(error)}") from error
     except SettingsError as error:
-        raise SettingsError(f"{name}: {error}") from None
+        raise SettingsError(f"{name}: {str(error).removeprefix(f'{name} ')}") from None
+
+
+def _values(name: str, document: Any) -> dict[str, Any]:
     if document is None:
         return {}
     if not isinstance(document, dict):

@@ -157,8 +157,8 @@ def test_a_symbol_is_barred_shown_and_lifted_and_every_act_is_kept(said, sigil, 
     assert lifted["barred_by"] is None
     assert [(e["kind"], e["actor"], e["reason"]) for e in said("protections", "history", "TST-USDT")] == [
         ("manual_cooldown", me, "news"),
-        ("manual_ban", me, ""),
-        ("manual_ban", me, ""),
+        ("manual_ban", me, "manual"),
+        ("manual_ban", me, "manual"),
         ("lift", me, "it was one exchange's wick"),
     ]
     for command in (["list"], ["show", "TST-USDT"], ["history", "TST-USDT"]):
@@ -180,7 +180,8 @@ WRONG = [
     (["protections", "add", "DOG-USDT", "--hours", "1"], "did you mean 'DOGS-USDT'"),
     (["protections", "add", "nonsense", "--hours", "1", "--new"], "ends with no known quote currency"),
     (["protections", "lift", "DOGS-USDT", "--reason", "x"], "nothing bars DOGS-USDT"),
-    (["protections", "add", "TST-USDT", "--hours", "0"], "--hours 0 is not a number of hours above 0"),
+    (["protections", "add", "TST-USDT", "--hours", "0"], "--hours 0 is not a number of hours from 0.0167"),
+    (["protections", "ban", "TST-USDT", "--hours", "1e-7"], "--hours 1e-07 is not a number of hours from 0.0167 (a minute)"),
     (["protections", "ban", "TST-USDT", "--hours", "-3"], "--hours -3 is not"),
     (["protections", "ban", "TST-USDT", "--hours", "nan"], "--hours nan is not"),
     (["protections", "ban", "TST-USDT", "--hours", "inf"], "--hours inf is not"),
@@ -266,3 +267,40 @@ def test_no_room_for_the_database_is_one_sentence(sigil, empty_project):
 
 def _fields(address: DatabaseAddress) -> dict[str, Any]:
     return {name: getattr(address, name) for name in ("host", "port", "user", "password", "name", "source")}
+
+
+def test_a_bar_without_a_reason_is_manual_and_not_that_of_what_barred_before(sigil, server):
+    act = ("--new", "--hours", "5", "--json")
+    sigil("protections", "ban", "WHY-USDT", "--reason", "odd prints", *act, project=server)
+    for verb in ("add", "ban"):
+        ran = sigil("protections", verb, "WHY-USDT", *act, project=server)
+        assert json.loads(ran.out)["reason"] == "manual"
+    history = json.loads(sigil("protections", "history", "WHY-USDT", "--json", project=server).out)
+    assert [event["reason"] for event in history] == ["odd prints", "manual", "manual"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["pause", "--variant", "baseline"], ["breaker", "trip", "--variant", "baseline"],
+     ["protections", "add", "TST-USDT", "--new", "--hours", "1"], ["protections", "ban", "TST-USDT", "--new", "--hours", "1"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_reason_that_is_no_text_is_refused(sigil, server, command):
+    ran = sigil(*command, "--reason", "nul\udcff", project=server)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == "error: the reason 'nul\\udcff' is not UTF-8 text; write it anew\n"
+
+
+def test_what_a_reason_holds_does_not_steer_the_terminal(sigil, server):
+    reason = "\x1b[31mred [/not markup] :smile: grün"
+    shown = "\\x1b[31mred [/not markup] :smile: grün"
+    ran = sigil("protections", "add", "ESC-USDT", "--new", "--hours", "1", "--reason", reason, project=server)
+    assert (ran.status, shown in ran.out, "\x1b" in ran.out) == (0, True, False), ran
+    assert sigil("pause", "--variant", "unhinged", "--reason", reason, project=server).status == 0
+    for line in (("breaker", "status", "--all"), ("status",), ("protections", "history", "ESC-USDT")):
+        told = sigil(*line, project=server)
+        assert "\x1b" not in told.out + told.err, told
+        assert "\\x1b[31mred" in told.out
+    found = json.loads(sigil("breaker", "status", "--variant", "unhinged", "--json", project=server).out)
+    assert found["unhinged"]["pause_reason"] == reason
+    sigil("resume", "--variant", "unhinged", "--reason", "tested", project=server)

@@ -15,8 +15,10 @@ from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option, wide_console
 from sigil_ext.entrypoints.cli.strategy_options import strategy_options, strategy_run
 from sigil_ext.errors import UsageError
+from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.files import demand_writable
 from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
+from sigil_ext.settings.project import find_project
 
 if TYPE_CHECKING:
     from sigil_ext.services.backtest import CandleSource
@@ -54,6 +56,7 @@ def backtest(
         run_backtest,
     )
 
+    load_environment(find_project())  # a SIGIL_MODE other than paper is refused here too
     wanted = [s.strip() for s in symbols.split(",") if s.strip()] if symbols is not None else None
     if wanted is not None and not wanted:
         raise UsageError("--symbols names no symbol; example: --symbols TST-USDT,DOGS-USDT")

@@ -9,7 +9,9 @@ from rich.table import Table
 from sigil_ext.entrypoints.cli.options import json_option, print_json, set_option, variant_option
 from sigil_ext.errors import SettingsError
 from sigil_ext.settings.check import warnings_of
+from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.overlays import flatten, known_variants, load_variant
+from sigil_ext.settings.project import find_project
 
 
 @click.group()
@@ -23,6 +25,7 @@ def config() -> None:
 @json_option()
 def show(variant: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print every setting of a variant with the file it came from."""
+    load_environment(find_project())
     loaded = load_variant(variant, overrides)
     values = flatten(loaded.settings)
     if as_json:
@@ -40,7 +43,8 @@ def show(variant: str, overrides: tuple[str, ...], as_json: bool) -> None:
 @set_option()
 @json_option()
 def check(variants: tuple[str, ...], overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check all overlays, or the named ones: refuse what is wrong, warn of what is probably not meant."""
+    """Check `.env` and all overlays, or the named ones: refuse what is wrong, warn of what is probably not meant."""
+    load_environment(find_project())
     found: dict[str, dict[str, list[str]]] = {}
     for name in variants or known_variants():
         try:

@@ -86,6 +86,10 @@ def _status_of(command: Callable[[], Any], debug: bool) -> int:
         if debug:
             traceback.print_exc()
         return _tell(f"error: {error}", error.exit_status)
+    except UnicodeEncodeError as error:
+        if debug:
+            traceback.print_exc()
+        return _tell(f"error: this is not UTF-8 text: {ascii(error.object)[:200]}", 2)
     except BrokenPipeError:
         streams.silence()  # the reader of a pipe has seen enough
         return 0
@@ -106,7 +110,7 @@ def _said(error: OSError) -> str:
 
 def _tell(sentence: str, status: int) -> int:
     with suppress(OSError):
-        click.echo(sentence, err=True)
+        click.echo(streams.shown(sentence), err=True)
     return status
 
 

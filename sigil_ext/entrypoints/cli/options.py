@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import rich_click as click
 from rich.console import Console
+from rich.text import Text
 
-from sigil_ext.entrypoints.cli.streams import is_utf8
+from sigil_ext.entrypoints.cli.streams import is_utf8, shown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -45,10 +46,17 @@ def json_option() -> Callable[[F], F]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
 
+class _PlainConsole(Console):
+    """Prints text as it is: brackets are no markup, colons no emoji, and control characters are escaped."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(shown(text), **options | {"markup": False, "emoji": False})
+
+
 def wide_console() -> Console:
     """Return the console for tables: as wide as the terminal, 110 columns into a file or pipe, which have no width."""
-    console = Console()
-    return console if console.is_terminal else Console(width=110)
+    console = _PlainConsole()
+    return console if console.is_terminal else _PlainConsole(width=110)
 
 
 def print_json(document: Any) -> None:

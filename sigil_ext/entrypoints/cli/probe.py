@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 
 import rich_click as click
-from rich.markup import escape
 from rich.table import Table
 
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
@@ -42,7 +41,7 @@ def _show(run: ProbeRun) -> None:
         beat = look.heartbeat
         times = (beat.last_scan_end, beat.last_candle, beat.last_write) if beat else (None, None, None)
         alive = "yes" if all(f.kind == "probe_gap" for f in look.findings) else "NO"
-        table.add_row(escape(look.variant), alive, *(_when(at) for at in times), _breaker(look))
+        table.add_row(look.variant, alive, *(_when(at) for at in times), _breaker(look))
     console = wide_console()
     console.print(table)
     lines = [f"{look.variant}: {line}" for look in run.looks for line in _lines(look)]

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
+from sigil_ext.entrypoints.cli.streams import shown
 
 if TYPE_CHECKING:
     from sigil_ext.db.standing import Standing
@@ -52,7 +53,7 @@ def _print(found: list[VariantStatus]) -> None:
     console.print(table)
     for row in found:
         for problem in row.problems:
-            console.print(Text(f"{row.variant}: {problem}"), soft_wrap=True)
+            console.print(Text(shown(f"{row.variant}: {problem}")), soft_wrap=True)
     if not any(row.problems for row in found):
         click.echo("no problem found; times are UTC, ages by the database's clock")
 

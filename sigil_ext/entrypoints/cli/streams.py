@@ -28,6 +28,11 @@ def flush() -> None:
     sys.stdout.flush()
 
 
+def shown(text: str) -> str:
+    """Return `text` with control characters as escapes: what comes from a row or a file must not steer the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
+
+
 def is_broken() -> bool:
     """Return whether something could not be written to stdout."""
     return isinstance(sys.stdout, io.TextIOWrapper) and getattr(_raw(sys.stdout), "failed", False)
