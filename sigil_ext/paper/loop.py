@@ -92,14 +92,17 @@ async def _next(
     While it waits, the session tells what the feed met, obeys people, and looks for a database that it has lost.
     """
     coming = asyncio.ensure_future(anext(minutes, None))
-    while not coming.done():
-        await asyncio.wait({coming, stopping}, timeout=RETRY_S * 4, return_when=asyncio.FIRST_COMPLETED)
-        if stopping.done() and not coming.done():
+    try:
+        while not coming.done():
+            await asyncio.wait({coming, stopping}, timeout=RETRY_S * 4, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not coming.done():
+                return None
+            if not coming.done():
+                await asyncio.to_thread(session.wait, feed.events())
+    finally:
+        if not coming.done():  # nobody may close the feed while it is asked
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
-            return None
-        if not coming.done():
-            await asyncio.to_thread(session.wait, feed.events())
     return coming.result()
 
 
