@@ -13,6 +13,7 @@ import pytest
 
 from sigil_ext.errors import CandleError
 from sigil_ext.services.backtest import BacktestPlan, folder_source, parse_instant, run_backtest
+from sigil_ext.services.paper_feeds import warmup_minutes
 from sigil_ext.settings.lookback import lookback_minutes
 from sigil_ext.settings.overlays import load_variant
 
@@ -65,6 +66,7 @@ def test_a_symbol_is_as_old_after_a_late_start_as_with_all_of_history(forty_days
 def test_the_warm_up_covers_the_longest_look_back(overrides, days):
     variant = load_variant("baseline", overrides)
     assert lookback_minutes(variant, max(variant.settings.signal_minutes, variant.settings.atr_minutes)) == days * 1440
+    assert warmup_minutes(variant) == days * 1440  # of a paper session
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,7 @@ LOCKED: dict[str, tuple[Callable[[Path], None], str, int, str]] = {
     "the migrations": (locked("migrations"), "migrate status --variant baseline", 1, "migrations: permission denied"),
     "the storage": (locked("storage"), "db status", 1, "storage/postgres/data: Permission denied"),
     "the storage, for a list": (locked("storage"), "protections list", 1, "ermission denied"),
+    "the storage, for the probe": (locked("storage"), "probe", 5, "the probe cannot use"),
     "the cluster": (locked_cluster, "db status", 1, "storage/postgres/data: Permission denied"),
     "the cluster, to be started": (locked_cluster, "db start", 1, "storage/postgres/data: Permission denied"),
     "the candles": (locked("sample"), "candles list sample", 2, "'sample' is not readable"),

@@ -8,7 +8,7 @@ import rich_click as click
 from rich.table import Table
 
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
-from sigil_ext.errors import UsageError
+from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.services.probe import ProbeRun
 from sigil_ext.services.probe import probe as run_probe
 from sigil_ext.services.probe_look import Look
@@ -27,12 +27,21 @@ def probe(variants: tuple[str, ...], every: bool, no_trip: bool, as_json: bool) 
     """
     if every and variants:
         raise UsageError("--all and --variant exclude each other; give one of them")
-    run = run_probe(list(dict.fromkeys(variants)), trip=not no_trip)
+    try:
+        run = run_probe(list(dict.fromkeys(variants)), trip=not no_trip)
+    except OSError as error:
+        raise _CannotProbe(f"the probe cannot use {error.filename or 'this machine'}: {error.strerror or error}") from error
     if as_json:
         print_json(run.document())
     else:
         _show(run)
     raise SystemExit(run.exit_status)
+
+
+class _CannotProbe(SigilError):
+    """Nothing could be looked at; to a supervisor that is not a variant found stale."""
+
+    exit_status = 5
 
 
 def _show(run: ProbeRun) -> None:
