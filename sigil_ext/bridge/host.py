@@ -217,13 +217,31 @@ class Host:
         return self._store
 
     def own_state(self) -> dict[str, Any]:
-        """Return what the host itself remembers between minutes."""
-        return {name: getattr(self, name) for name in ("_candles", "_count", "_open_bar", "_next_sample_ms", "_pipelines")}
+        """Return what the host itself remembers between minutes: of the minutes, those that open bars still need.
+
+        What Jesse's candle arrays hold in reserve is given up, so that a checkpoint holds candles and no zeros.
+        """
+        for rows in self._store.candles.storage.values():
+            array, index = rows.snapshot()
+            rows.array = array[: index + 2].copy()
+        recent: dict[str, NDArray[np.float64]] = {}
+        open_bars: dict[tuple[str, str], tuple[int, int]] = {}
+        for key, count in self._count.items():
+            mine = {place: bar for place, bar in self._open_bar.items() if place[0] == key}
+            first = min([count, *(index for _, index in mine.values())])
+            recent[key] = self._candles[key]["candles"][first:count].copy()
+            open_bars |= {place: (begin, index - first) for place, (begin, index) in mine.items()}
+        return {
+            "recent": recent, "open_bars": open_bars, "next_sample_ms": self._next_sample_ms, "pipelines": self._pipelines,
+        }  # fmt: skip
 
     def take_state(self, state: Mapping[str, Any]) -> None:
         """Remember what `own_state` of another host of the same routes gave."""
-        for name, value in state.items():
-            setattr(self, name, value)
+        for key, rows in state["recent"].items():
+            self._candles[key]["candles"][: len(rows)] = rows
+            self._count[key] = len(rows)
+        self._open_bar = dict(state["open_bars"])
+        self._next_sample_ms, self._pipelines = state["next_sample_ms"], state["pipelines"]
 
     def trim(self, minutes: int, bars: int) -> None:
         """Forget candles beyond the last `minutes` and, of larger timeframes, beyond the last `bars`.

@@ -8,7 +8,7 @@ Start at `PaperHost.minute`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -140,17 +140,26 @@ class PaperHost:
             {"variant": variant.name, "settings": settings, "make_session": staticmethod(make_session)},
         )
         balance = settings.sizing.starting_balance if cash is None else cash
-        self.host = Host(
-            jesse_config(balance, settings.costs.rate, "spot", DEFAULT_EXCHANGE),
-            routes_for(strategy, symbols, settings.signal_timeframe, DEFAULT_EXCHANGE),
-            data_routes_for(symbols, extra_timeframes(settings), DEFAULT_EXCHANGE),
-            start_ms=start_ms,
-            warmup=warmup,
-        )
-        # In Jesse's store, so that a checkpoint holds it.
-        self.host.jesse_store.vars[_ADOPTED] = AdoptedBook(adopted, settings)
+
+        def begin(before: Mapping[str, NDArray[np.float64]]) -> Host:
+            host = Host(
+                jesse_config(balance, settings.costs.rate, "spot", DEFAULT_EXCHANGE),
+                routes_for(strategy, symbols, settings.signal_timeframe, DEFAULT_EXCHANGE),
+                data_routes_for(symbols, extra_timeframes(settings), DEFAULT_EXCHANGE),
+                start_ms=start_ms,
+                warmup=before,
+            )
+            # In Jesse's store, so that a checkpoint holds it.
+            host.jesse_store.vars[_ADOPTED] = AdoptedBook(adopted, settings)
+            return host
+
+        # A checkpoint brings its candles along; the warm-up is most of what a start takes.
+        self.host = begin({} if packed is not None else warmup)
         if packed is not None:
             self._restore(packed)
+            if self.refused:
+                self.host.close()
+                self.host = begin(warmup)
 
     @property
     def adopted(self) -> AdoptedBook:
@@ -208,11 +217,6 @@ class PaperHost:
     def found(self) -> Sequence[str]:
         """Return the symbols of positions that the session found and follows."""
         return list(self.adopted.open)
-
-    def renumber(self, number: Callable[[int], int]) -> None:
-        """Take notice that positions got other numbers than they had been given."""
-        for holding in self.session.holdings.values() if self.session is not None else ():
-            holding.position_id = number(holding.position_id)
 
     def worth(self) -> tuple[float, float, int]:
         """Return cash and the value of what is held in USD, and the number of open positions."""

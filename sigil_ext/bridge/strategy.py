@@ -88,6 +88,11 @@ class VariantStrategy(Strategy):  # type: ignore[misc]
     _refusal: RefusalReason | None
     _signal: BarSignal
 
+    @property
+    def close(self) -> float:
+        """Return the last price. Jesse builds the whole bar anew to look at its close, which is the last minute's."""
+        return float(jesse_store.candles.get_storage(self.exchange, self.symbol, "1m")[-1][2])
+
     # --- what Jesse calls ---------------------------------------------------------------------------------------
 
     def before(self) -> None:

@@ -89,7 +89,7 @@ class StrategyHost:
         """
         if self._store is not None:
             self._gate.begin_minute(self._store)
-            self.renumber(self._store.position_id)  # the minute before is written
+            self._renumber(self._store.position_id)  # the minute before is written
         self._guarded(open_ms, lambda: self.host.minute(open_ms, candles))
         for (symbol, at_ms), reason in self._gate.refusals.items():
             self._note_refusal(symbol, at_ms, reason)
@@ -127,10 +127,6 @@ class StrategyHost:
     def found(self) -> Sequence[str]:
         """Return the symbols of positions that the session found when it began: never any."""
         return ()
-
-    def renumber(self, number: Callable[[int], int]) -> None:
-        """Take notice that positions got other numbers than they had been given."""
-        self._ids = {symbol: number(old) for symbol, old in self._ids.items()}
 
     def worth(self) -> tuple[float, float, int]:
         """Return cash and the value of what is held in USD, and the number of open positions.
@@ -176,6 +172,10 @@ class StrategyHost:
         self._open = self._open_in_jesse()
 
     # --- own ------------------------------------------------------------------------------------------------------
+
+    def _renumber(self, number: Callable[[int], int]) -> None:
+        """Take notice that positions got other numbers than they had been given."""
+        self._ids = {symbol: number(old) for symbol, old in self._ids.items()}
 
     def _follow(self, reason: str) -> list[Ended]:
         """Read off Jesse what ended, began and changed since the last time, and note it in the store."""

@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -82,16 +83,16 @@ class Journal:
     def running(self) -> RecordedSession | None:
         """Return the session that has not ended, or None."""
         with self.database.transaction() as cur:
-            cur.execute(f"SELECT {_SESSION}, warmup FROM paper_sessions WHERE ended_at IS NULL")
+            cur.execute(f"SELECT {_SESSION} FROM paper_sessions WHERE ended_at IS NULL")
             row = cur.fetchone()
-        return _read_session(row) if row else None
+        return _read_session(row, self.database) if row else None
 
     def session(self, number: int) -> RecordedSession | None:
         """Return a session, ended or not, or None."""
         with self.database.transaction() as cur:
-            cur.execute(f"SELECT {_SESSION}, warmup FROM paper_sessions WHERE id = %s", (number,))
+            cur.execute(f"SELECT {_SESSION} FROM paper_sessions WHERE id = %s", (number,))
             row = cur.fetchone()
-        return _read_session(row) if row else None
+        return _read_session(row, self.database) if row else None
 
     def last(self) -> int | None:
         """Return the number of the newest session, ended or not; None where there never was one."""
@@ -324,10 +325,34 @@ class Journal:
 _SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted, positions_after, strategy"
 
 
-def _read_session(row: Sequence[Any]) -> RecordedSession:
-    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, after, strategy, packed = row
-    with np.load(io.BytesIO(zlib.decompress(bytes(packed))), allow_pickle=False) as arrays:
-        warmup = {name: arrays[name] for name in arrays.files}
+def _read_session(row: Sequence[Any], database: Database) -> RecordedSession:
+    number, settings, symbols, start_ms, feed, trades_from_ms, cash, adopted, after, strategy = row
     return RecordedSession(
-        number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after, strategy
-    )
+        number, settings, tuple(symbols), start_ms, _Warmup(database, number), feed, trades_from_ms, cash, tuple(adopted),
+        after, strategy,
+    )  # fmt: skip
+
+
+class _Warmup(Mapping[str, NDArray[np.float64]]):
+    """The candles before a session, read when they are asked for: a restart from a checkpoint has no use for them."""
+
+    def __init__(self, database: Database, session: int) -> None:
+        self._database, self._session = database, session
+
+    @cached_property
+    def _candles(self) -> dict[str, NDArray[np.float64]]:
+        with self._database.transaction() as cur:
+            cur.execute("SELECT warmup FROM paper_sessions WHERE id = %s", (self._session,))
+            packed = cur.fetchone()
+        assert packed is not None
+        with np.load(io.BytesIO(zlib.decompress(bytes(packed[0]))), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def __getitem__(self, symbol: str) -> NDArray[np.float64]:
+        return self._candles[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._candles)
+
+    def __len__(self) -> int:
+        return len(self._candles)

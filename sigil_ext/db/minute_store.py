@@ -10,7 +10,6 @@ Start at `MinuteStore.begin` and `drain`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -52,6 +51,7 @@ class MinuteStore(PostgresStore):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.lost = False
+        self.refuse_entries = False  # minutes that are caught up with after the server was lost
         self.operations: list[Operation] = []
         self._fresh = False
         self._breaker_now = Breaker()
@@ -59,7 +59,7 @@ class MinuteStore(PostgresStore):
         self._open: dict[int, OpenPosition] = {}
         self._by_symbol: dict[str, OpenPosition] = {}
         self._provisional = 0
-        self._renumbered: dict[tuple[str, int], int] = {}
+        self._renumbered: dict[int, int] = {}
 
     # --- the minute -----------------------------------------------------------------------------------------------
 
@@ -68,13 +68,9 @@ class MinuteStore(PostgresStore):
         self.operations = []
         self._fresh = False
 
-    def drain(self, operations: Sequence[Operation] | None = None) -> None:
-        """Write the operations that are not written yet, in the caller's transaction, in their order.
-
-        Args:
-            operations: of another minute than the current one, which could not be committed then.
-        """
-        waiting = [op for op in (self.operations if operations is None else operations) if not op.written]
+    def drain(self) -> None:
+        """Write the operations that are not written yet, in the caller's transaction, in their order."""
+        waiting = [op for op in self.operations if not op.written]
         counts: dict[tuple[str, RefusalReason], RefusalCount] = {}
         for op in waiting:
             if op.kind == "count_refusal":
@@ -86,25 +82,12 @@ class MinuteStore(PostgresStore):
         for op in waiting:
             op.written = True
 
-    def undone(self, operations: Sequence[Operation]) -> None:
-        """Take notice that the transaction of `operations` was not committed."""
-        for op in operations:
-            op.written = False
-
     def position_id(self, number: int) -> int:
-        """Return the id that a position has now, which an entry that had to be written again changed."""
-        return self._now("position", number)
+        """Return the id of a position that had a provisional number before it was written."""
+        return self._renumbered.get(number, number)
 
     def _write(self, op: Operation) -> None:
         match op.kind:
-            case "enter":
-                entry: Entry = op.args[0]
-                with self.database.transaction() as cur:
-                    number = self._insert_entry(cur, self._with_scan(entry), super().protection(entry.symbol))
-                self._renumber("position", op, number)
-            case "save_scan":
-                number = super().save_scan(op.args[0])
-                self._renumber("scan", op, number)
             case "increase":
                 position, at, price, qty, stop = op.args
                 super().increase(self.position_id(position), at=at, price=price, qty=qty, stop_price=stop)
@@ -128,19 +111,9 @@ class MinuteStore(PostgresStore):
     def _later(self, kind: str, *args: Any) -> None:
         self.operations.append(Operation(kind, args))
 
-    def _renumber(self, kind: str, op: Operation, number: int) -> None:
-        if op.number != number:
-            self._renumbered[kind, op.number] = number
+    def _renumber(self, op: Operation, number: int) -> None:
+        self._renumbered[op.number] = number
         op.number = number
-
-    def _now(self, kind: str, number: int) -> int:
-        while (kind, number) in self._renumbered:
-            number = self._renumbered[kind, number]
-        return number
-
-    def _with_scan(self, entry: Entry) -> Entry:
-        number = entry.universe_id
-        return entry if number is None else replace(entry, universe_id=self._now("scan", number))
 
     # --- what the guard reads -------------------------------------------------------------------------------------
 
@@ -187,10 +160,12 @@ class MinuteStore(PostgresStore):
 
     def enter(self, entry: Entry, *, stacking: bool = False) -> Entered | Refused:
         self._refresh()
+        if self.refuse_entries:
+            return Refused(entry.symbol, entry.at, "database_lost", "nobody could write it when it was time")
         if not self.lost:
             try:
                 self.drain()  # what happened in this minute before counts when the database looks again
-                outcome = super().enter(self._with_scan(entry), stacking=stacking)
+                outcome = super().enter(entry, stacking=stacking)
             except DatabaseUnavailable:
                 self.lost = True
         if self.lost:
@@ -258,9 +233,7 @@ class MinuteStore(PostgresStore):
                 return number
             except DatabaseUnavailable:
                 self.lost = True
-        self._provisional -= 1
-        self.operations.append(Operation("save_scan", (scan,), number=self._provisional))
-        return self._provisional
+        return 0  # of no use to anybody: what is decided now is decided again when the server is back
 
 
 def _add(

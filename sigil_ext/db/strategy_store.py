@@ -75,7 +75,7 @@ class StrategyStore(MinuteStore):
     def _write(self, op: Operation) -> None:
         match op.kind:
             case "opened":
-                self._renumber("position", op, self._insert(op.args[0]))
+                self._renumber(op, self._insert(op.args[0]))
             case "changed":
                 position, at, price, qty, grew = op.args
                 self._execute(

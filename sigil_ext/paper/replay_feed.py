@@ -45,6 +45,11 @@ class ReplayFeed:
         self._total = self._minutes_after(None)
 
     @property
+    def never_waits(self) -> bool:
+        """Return whether every minute is there as soon as it is asked for."""
+        return self._speed == "max"
+
+    @property
     def progress(self) -> tuple[int, int]:
         """Return how many minutes were given out, and how many there are in all since `after_ms`."""
         return self._done, self._total

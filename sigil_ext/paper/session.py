@@ -24,7 +24,7 @@ from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal, RecordedSession, Request
 from sigil_ext.db.minute_store import Operation
 from sigil_ext.db.outbox import Outbox
-from sigil_ext.errors import DatabaseUnavailable, UsageError
+from sigil_ext.errors import DatabaseUnavailable, LockHeld, UsageError
 from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
 from sigil_ext.paper.hosts import SessionHost, Subject, bar_minutes, begin, go_live, new_host, same_subject
@@ -33,6 +33,8 @@ from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
 
 SAY_EVERY_S = 60.0
+ASK_EVERY_S = 0.2
+LOCK_PATIENCE = timedelta(seconds=60)
 FEED_PATIENCE = timedelta(seconds=90)  # exchanges cut a connection every day; back within this, nobody is told
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
 KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
@@ -66,7 +68,7 @@ class Conduct:
 
 @dataclass(slots=True)
 class MinuteRecord:
-    """Everything that one minute has to leave in the database; kept and written later when that cannot be done now."""
+    """Everything that one minute has to leave in the database."""
 
     minute: ClosedMinute
     operations: list[Operation] = field(default_factory=list)
@@ -76,7 +78,6 @@ class MinuteRecord:
     events: list[FeedEvent] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     worth: tuple[float, float, int] | None = None
-    decided: bool = False
 
 
 class PaperSession:
@@ -102,12 +103,15 @@ class PaperSession:
         self._feed_lost_since: datetime | None = None
         self._feed_lost_told = False
         self._feed_lost_why = ""
-        self._kept: list[MinuteRecord] = []
+        self._kept: list[tuple[ClosedMinute, list[FeedEvent]]] = []
+        self._whole = False
+        self._decided_ms = 0
         self._link: connection | None = None
         self._checkpoint_ms: int | None = None
         self.host: SessionHost
         self._hosted = False
         self._said = time.monotonic()
+        self._asked = 0.0
         self._untold: list[FeedEvent] = []
         self._bar_ms = bar_minutes(variant) * MINUTE_MS
 
@@ -148,6 +152,7 @@ class PaperSession:
     def reopen(self) -> None:
         """Begin again from the record, after the database was lost and time stood still."""
         self.close()
+        self._kept, self.lost_since = [], None
         self.open(None)
 
     def stopped(self, why: str) -> None:
@@ -189,25 +194,20 @@ class PaperSession:
             DatabaseUnavailable: a patient session lost its database; call `reopen` when it is back.
             LockHeld: another session took over while the database was away.
         """
-        record = MinuteRecord(minute, events=[*self._untold, *events])
+        events = [*self._untold, *events]
         self._untold = []
         waited_for_feed = self._feed_lost_told
         if self.lost_since is not None:
             self.try_return()
         if self.lost_since is None:
             try:
-                with self.database.one_transaction(self._link, savepoints=False):
-                    self._decide(record)
-                    self._commit(record)
+                self._write(minute, events)
             except DatabaseUnavailable as error:
                 if self.conduct.patient:
                     raise
                 self._lose(error)
         if self.lost_since is not None:
-            if not record.decided:
-                self._decide(record)
-            self.store.undone(record.operations)
-            self._kept.append(record)
+            self._track(minute, events)
         self.last_ms = minute.open_ms
         self.processed += 1
         try:
@@ -219,8 +219,24 @@ class PaperSession:
                 raise
             self._lose(error)
 
+    def _write(self, minute: ClosedMinute, events: Sequence[FeedEvent]) -> None:
+        record = MinuteRecord(minute, events=list(events))
+        with self.database.one_transaction(self._link, savepoints=False):
+            self._decide(record)
+            self._commit(record)
+
+    def _track(self, minute: ClosedMinute, events: Sequence[FeedEvent]) -> None:
+        """Follow a minute in memory while the database is lost, and keep it: it is processed again when it is back."""
+        if not self._kept or self._kept[-1][0].open_ms < minute.open_ms:
+            self._kept.append((minute, list(events)))
+        if self._whole and self._decided_ms < minute.open_ms:
+            self._decide(MinuteRecord(minute))
+
     def try_return(self) -> bool:
-        """Write what was kept while the database was lost, if it is back; return whether it is.
+        """Take a lost database up again if it is back; return whether it is.
+
+        The session is rebuilt from its record, so that what was not committed never was. Then the minutes since are
+        processed and written, their exits too; entries are refused in them, since nobody wrote them when it was time.
 
         Raises:
             LockHeld: another session of the variant took over meanwhile.
@@ -230,20 +246,26 @@ class PaperSession:
         try:
             self.close()
             self._link = self._lock()
-            self.store.lost = False
+            self._recover()
+            self.store.refuse_entries = True
             while self._kept:
-                record = self._kept[0]
-                if not self.journal.has(self.recorded, record.minute.open_ms):
-                    with self.database.one_transaction(self._link, savepoints=False):
-                        self._commit(record)
-                        self._renumber()
+                minute, events = self._kept[0]
+                if self.last_ms is None or minute.open_ms > self.last_ms:
+                    self._write(minute, events)
+                    self.last_ms = minute.open_ms
                 self._kept.pop(0)
-            since, self.lost_since = self.lost_since, None
-            log.warning("database back", variant=self.variant.name, lost_since=since.isoformat())
-            return True
+            self.store.refuse_entries = False
+        except LockHeld:
+            # The server may not know yet that the old connection is dead, and keep its lock for a while.
+            if self._now() - self.lost_since > LOCK_PATIENCE:
+                raise
+            return False
         except DatabaseUnavailable:
             self.store.lost = True
             return False
+        since, self.lost_since = self.lost_since, None
+        log.warning("database back", variant=self.variant.name, lost_since=since.isoformat())
+        return True
 
     def _decide(self, record: MinuteRecord) -> None:
         """Let the market happen, and do what people asked for. A database that is lost meanwhile is noted, not raised."""
@@ -255,6 +277,7 @@ class PaperSession:
         record.operations = self.store.operations
         if minute.candles:
             record.ended = self.host.minute(minute.open_ms, minute.candles)
+        self._decided_ms = minute.open_ms
         for request in self._requests():
             self._obey(request, record)
         for position, trade in record.ended:
@@ -262,7 +285,8 @@ class PaperSession:
                 self.store.note_excursions(position, trade.mae_r, trade.mfe_r or 0.0)
         if minute.downtime:
             self._mark_downtime(record, entered)
-        record.worth = self.host.worth()
+        if record.ended or (minute.open_ms + MINUTE_MS) % self._bar_ms == 0:
+            record.worth = self.host.worth()
         if self.conduct.alerts:
             after: dict[str, Protection | None] = {s: self.store.protection(s) for s in touched}
             ident = self.recorded.id
@@ -271,11 +295,14 @@ class PaperSession:
             record.alerts += feed_alerts(record.events)
             record.alerts += self._feed_is_back(record.events)
         self._follow_feed(record.events)
-        record.decided = True
 
     def _requests(self) -> list[Request]:
         if self.store.lost:
             return []
+        if self.conduct.feed == "replay":  # minutes of a recording may pass by the thousand a second; people do not
+            if time.monotonic() - self._asked < ASK_EVERY_S:
+                return []
+            self._asked = time.monotonic()
         try:
             return self.journal.requests()
         except DatabaseUnavailable:
@@ -286,7 +313,7 @@ class PaperSession:
         """Write the minute, within the caller's transaction."""
         if self.store.lost:
             raise DatabaseUnavailable(f"lost the {self.database.address.place} within a minute")
-        self.store.drain(record.operations)
+        self.store.drain()
         minute = record.minute
         for request, ended in record.closings:
             # A minute without candles is not recorded; the closing belongs to the last one that was.
@@ -303,7 +330,7 @@ class PaperSession:
             return
         self.journal.write(self.recorded, minute.open_ms, minute.candles, downtime=minute.downtime)
         end_ms = minute.open_ms + MINUTE_MS
-        if record.worth is not None and (end_ms % self._bar_ms == 0 or record.ended):
+        if record.worth is not None:
             self.journal.write_equity(end_ms, *record.worth)
         # Live, the scan job beats; it knows nothing of minutes that are caught up with.
         if (self.conduct.feed == "replay" or minute.downtime) and end_ms % self._bar_ms == 0:
@@ -386,8 +413,6 @@ class PaperSession:
             if self.conduct.patient:
                 raise
             self._lose(error)
-            self.store.undone(record.operations)
-            self._kept.append(record)
 
     def _obey(self, request: Request, record: MinuteRecord) -> None:
         wanted = self._held() if request.symbol is None else [to_jesse(request.symbol)]
@@ -413,8 +438,10 @@ class PaperSession:
 
     def _recover(self) -> None:
         recorded = self.recorded
+        self.journal.close_gaps()
         closings = self.journal.closings(recorded)
         found = self.journal.checkpoint(recorded)
+        self._whole = False
         if self._hosted:
             self.host.host.close()  # Jesse's state is process-wide: the old host ends where the new one begins
         self.host = new_host(self.variant, self.journal, recorded, found[1] if found else None)
@@ -430,7 +457,7 @@ class PaperSession:
                 self.host.close(symbol, reason)
             self.last_ms, self.rebuilt = open_ms, self.rebuilt + 1
         self.store = go_live(self.host, self.journal)
-        self._kept, self.lost_since = [], None
+        self._whole, self._decided_ms = True, self.last_ms or 0
 
     def _save_checkpoint(self, open_ms: int) -> None:
         """Save the state now and then, after the minute's commit: a restart without it would only take longer."""
@@ -455,9 +482,6 @@ class PaperSession:
             self.lost_since = self._now()
             log.error("database lost", variant=self.variant.name, detail=str(error))
         self.store.lost = True
-
-    def _renumber(self) -> None:
-        self.host.renumber(self.store.position_id)
 
     def _held(self) -> list[str]:
         return [*self.host.held(), *self.host.found()]

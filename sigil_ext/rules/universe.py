@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -77,6 +77,8 @@ class UniverseLimits(Protocol):
     def score(self) -> ScoreWeights: ...
 
 
+_FIGURES = tuple(f.name for f in fields(Measures) if f.name not in ("symbol", "banned", "held"))
+
 # A filter says whether a symbol is refused. NaN never passes: `not (x >= limit)`.
 UNIVERSE_FILTERS: dict[str, Callable[[Measures, UniverseLimits], bool]] = {
     "no_candles": lambda m, u: m.candles == 0,
@@ -111,7 +113,7 @@ def scan(pool: Iterable[Measures], limits: UniverseLimits, now: datetime) -> Uni
         reason = refused[m.symbol] or (ACCEPTED if rank is not None and rank <= limits.size else RANKED_OUT)
         if m.held and reason != ACCEPTED:
             reason = HELD
-        measures = {key: float(value) for key, value in asdict(m).items() if key not in ("symbol", "banned", "held")}
+        measures = {key: float(getattr(m, key)) for key in _FIGURES}
         rows.append(UniverseRow(m.symbol, reason in (ACCEPTED, HELD), reason, scores.get(m.symbol), rank, measures))
     rows.sort(key=lambda row: (not row.accepted, row.rank or math.inf, row.symbol))
     return UniverseScan(now, tuple(rows))
