@@ -181,7 +181,7 @@ SAMPLE = ("--candles", str(ROOT / "sample"))
         (("--variant", "baseline", "--candles", "nowhere"), "nowhere"),
         (("--variant", "baseline", *SAMPLE, "--speed", "0"), "--speed must be max or a number above 0"),
         (("--variant", "baseline", *SAMPLE, "--speed", "fast"), "was 'fast'"),
-        (("--variant", "baseline", *SAMPLE, "--start", "2031-01-01"), "no candle from"),
+        (("--variant", "baseline", *SAMPLE, "--start", "2031-01-01"), "no candle in the period asked for"),
         (("--variant", "baseline", *SAMPLE, "--symbols", "NOPE-USDT"), "NOPE-USDT"),
         (("--variant", "baseline", *SAMPLE, "--symbols", "@nowhere.txt"), "nowhere.txt"),
         (("--variant", "baseline", *SAMPLE, "--exchange-url", "http://x"), "--exchange-url goes with"),
