@@ -319,7 +319,7 @@ def test_reset_and_resume_undo_their_own_half_only(store):
     store.trip(at=NOON, actor="probe", reason="first")
     store.pause(at=NOON + HOUR, actor="eva", reason="news")
     assert store.reset(at=NOON, actor="eva", reason="fine") == Breaker(
-        paused=True, pause_reason="news", paused_at=NOON + HOUR
+        paused=True, pause_reason="news", paused_at=NOON + HOUR, paused_by="eva"
     )
     assert store.pause(at=NOON, actor="eva", reason="later").pause_reason == "news"
     assert store.resume(at=NOON, actor="eva", reason="over") == store.breaker() == Breaker()
