@@ -40,7 +40,7 @@ class CheckpointRefused(Exception):
 
 
 def save(host: Host, known: Mapping[str, Any]) -> bytes:
-    """Return the state of `host`.
+    """Return the state of `host`, to be packed by `pack`, which may take its time in another thread.
 
     Args:
         known: objects that belong to the process and not to the state (stores, feeds), by name; the same names must be
@@ -55,7 +55,12 @@ def save(host: Host, known: Mapping[str, Any]) -> bytes:
         "host": own,
     }
     _Pickler(buffer, _process_objects(host, known)).dump(state)
-    return zlib.compress(buffer.getvalue(), 1)
+    return buffer.getvalue()
+
+
+def pack(state: bytes) -> bytes:
+    """Return what `save` gave as it is kept."""
+    return zlib.compress(state, 1)
 
 
 def restore(host: Host, packed: bytes, known: Mapping[str, Any]) -> None:

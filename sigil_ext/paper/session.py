@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -17,6 +18,7 @@ import structlog
 from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
+from sigil_ext.bridge.checkpoint import pack
 from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.bridge.records import Trade
 from sigil_ext.db.connection import Database
@@ -34,6 +36,7 @@ from sigil_ext.rules.types import Protection
 
 SAY_EVERY_S = 60.0
 ASK_EVERY_S = 0.2
+SAVE_PATIENCE_S = 30.0
 LOCK_PATIENCE = timedelta(seconds=60)
 FEED_PATIENCE = timedelta(seconds=90)  # exchanges cut a connection every day; back within this, nobody is told
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
@@ -112,6 +115,8 @@ class PaperSession:
         self._hosted = False
         self._said = time.monotonic()
         self._asked = 0.0
+        self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._saving: Future[None] | None = None
         self._untold: list[FeedEvent] = []
         self._bar_ms = bar_minutes(variant) * MINUTE_MS
 
@@ -180,7 +185,9 @@ class PaperSession:
             self.heartbeat.state("ended", session_id=self.recorded.id, feed=self.conduct.feed)
 
     def close(self) -> None:
-        """Give the lock back."""
+        """Give the lock back, when a checkpoint that is being written is there."""
+        if self._saving is not None:
+            wait([self._saving], timeout=SAVE_PATIENCE_S)
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -465,11 +472,19 @@ class PaperSession:
             self._checkpoint_ms = self.recorded.start_ms
         if open_ms - self._checkpoint_ms < CHECKPOINT_EVERY * MINUTE_MS or self.lost_since is not None:
             return
+        if self._saving is not None and not self._saving.done():
+            return
+        self._checkpoint_ms = open_ms
         state = self.host.save()
         if state is not None:
-            with self.database.one_transaction(self._link):
-                self.journal.save_checkpoint(self.recorded, open_ms, state)
-        self._checkpoint_ms = open_ms
+            self._saving = self._saver.submit(self._store_checkpoint, self.recorded, open_ms, state)
+
+    def _store_checkpoint(self, recorded: RecordedSession, open_ms: int, state: bytes) -> None:
+        """Pack and write a checkpoint, on a thread and a connection of its own: minutes do not wait for it."""
+        try:
+            self.journal.save_checkpoint(recorded, open_ms, pack(state))
+        except DatabaseUnavailable as lost:
+            log.warning("checkpoint not written", variant=self.variant.name, why=str(lost))
 
     # --- own ------------------------------------------------------------------------------------------------------
 
