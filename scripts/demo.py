@@ -24,7 +24,10 @@ STEPS: tuple[tuple[str, list[str]], ...] = (
         "the four variants and the earlier bot on them",
         ["backtest", "--all", "--variant", "legacy", "--candles", "sample", "--html", str(PAGE)],
     ),
-    ("the same market on paper, minute by minute, each variant in its database", ["run", "paper", "--all", "--candles", "sample"]),
+    (
+        "the same market on paper, minute by minute, each variant in its database",
+        ["run", "paper", "--all", "--candles", "sample"],
+    ),
     ("was paper what the backtest says?", ["audit", "--all"]),
     ("how they stand", ["status"]),
 )
@@ -41,7 +44,9 @@ def main() -> int:
             return status
     print(f"\nDone. Open the page in a browser: {PAGE}")
     print(f"Look around: SIGIL_HOME={PROJECT} .venv/bin/sigil positions list --variant unhinged")
-    print("Next: make dashboard (Jesse in the browser), make paper (live public data). The demo's database keeps running;")
+    print(
+        "Next: make dashboard (Jesse in the browser), make paper (live public data). The demo's database keeps running;"
+    )
     print(f"stop it with: SIGIL_HOME={PROJECT} .venv/bin/sigil db stop")
     return 0
 

@@ -116,7 +116,9 @@ class Sandbox:
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode != status:
-            raise RuntimeError(f"sigil {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}{done.stderr}")
+            raise RuntimeError(
+                f"sigil {' '.join(arguments)}: exit status {done.returncode}\n{done.stdout}{done.stderr}"
+            )
         return done.stdout + done.stderr
 
     def database(self, variant: str) -> Database:
@@ -177,7 +179,9 @@ def differences(expected: Tables, found: Tables) -> dict[str, list[str]]:
     result = {}
     for table in expected:
         left, right = Counter(expected[table]), Counter(found[table])
-        result[table] = [f"- {row}" for row in (left - right).elements()] + [f"+ {row}" for row in (right - left).elements()]
+        result[table] = [f"- {row}" for row in (left - right).elements()] + [
+            f"+ {row}" for row in (right - left).elements()
+        ]
     return result
 
 
@@ -299,7 +303,9 @@ def common_options(about: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--finish", help="instant after the last candle, UTC")
     parser.add_argument("--set", action="append", default=[], help="as for sigil run paper")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--preloaded", action="store_true", help="fork each start from a process with everything imported")
+    parser.add_argument(
+        "--preloaded", action="store_true", help="fork each start from a process with everything imported"
+    )
     parser.add_argument("--keep", type=Path, help="work in this folder and leave it")
     parser.add_argument("--json", type=Path, help="write the figures there")
     return parser

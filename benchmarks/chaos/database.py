@@ -81,7 +81,9 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
         watch, result = Watch(database), folder / "trades.json"
         process = box.start(*paper(options), "--speed", options.speed, "--json", str(result))
         minutes = (whole.last_ms - whole.first_ms) // MINUTE_MS
-        places = sorted(whole.first_ms + m * MINUTE_MS for m in rng.sample(range(5, int(minutes * 0.9)), options.restarts))
+        places = sorted(
+            whole.first_ms + m * MINUTE_MS for m in rng.sample(range(5, int(minutes * 0.9)), options.restarts)
+        )
         long_at = held_minute(whole, whole.first_ms + minutes // 2 * MINUTE_MS)
         kinds: Counter[str] = Counter()
         back: list[float] = []
@@ -115,9 +117,7 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
         database.close()
 
 
-def outage(
-    box: Sandbox, watch: Watch, process: Process, minute: int, seconds: float, verdict: Verdict
-) -> bool:
+def outage(box: Sandbox, watch: Watch, process: Process, minute: int, seconds: float, verdict: Verdict) -> bool:
     """Leave the session without a server for `seconds`; return True."""
     if wait_for(process, watch, minute):
         before = watch.last_minute()
@@ -131,7 +131,9 @@ def outage(
 def main(arguments: list[str]) -> int:
     """Run it; 1 when anything differs."""
     options = parse(arguments)
-    verdict = Verdict(f"{options.restarts} restarts of PostgreSQL and {options.outage:.0f} s without, '{options.variant}'")
+    verdict = Verdict(
+        f"{options.restarts} restarts of PostgreSQL and {options.outage:.0f} s without, '{options.variant}'"
+    )
     with workplace(options.keep) as folder:
         whole = undisturbed(folder / "alone", options)
         verdict.figure("trades of the undisturbed run", len(whole.trades))
@@ -144,7 +146,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = common_options(__doc__)
     parser.add_argument("--restarts", type=int, default=20)
     parser.add_argument("--outage", type=float, default=300.0, help="seconds; 0 for none")
-    parser.add_argument("--speed", default="max", help="as for sigil run paper; a number waits for the disk at each commit")
+    parser.add_argument(
+        "--speed", default="max", help="as for sigil run paper; a number waits for the disk at each commit"
+    )
     return parser.parse_args(arguments)
 
 

@@ -123,7 +123,8 @@ class Killer:
 
     def _commit_unread(self, stopped_at: float) -> bool:
         return any(
-            query == "COMMIT" and (state == "active" or at >= stopped_at) for state, query, at in self.watch.connections()
+            query == "COMMIT" and (state == "active" or at >= stopped_at)
+            for state, query, at in self.watch.connections()
         )
 
     def _until(self, process: Process, reached: Callable[[], bool]) -> bool:

@@ -65,7 +65,9 @@ def session(options: argparse.Namespace, log: Path, result: Path) -> None:
             report = await run(paper, source.feed, after_ms=after, stop=asyncio.Event(), until_end=True, progress=note)
         result.write_text(json.dumps({"trades": [trade_row(t) for t in report.trades]}), encoding="utf-8")
 
-    with tempfile.TemporaryDirectory() as elsewhere:  # Jesse opens a database of its own when it is imported in a project
+    with (
+        tempfile.TemporaryDirectory() as elsewhere
+    ):  # Jesse opens a database of its own when it is imported in a project
         os.chdir(elsewhere)
         asyncio.run(work())
         os.chdir("/")
@@ -140,7 +142,9 @@ def main(arguments: list[str]) -> int:
     if options.session is not None:
         session(options, *options.session)
         return 0
-    verdict = Verdict(f"{options.outages} outages under a live session of '{options.variant}', speed {options.speed:.0f}")
+    verdict = Verdict(
+        f"{options.outages} outages under a live session of '{options.variant}', speed {options.speed:.0f}"
+    )
     with workplace(options.keep) as folder:
         whole = undisturbed(folder / "alone", options)
         verdict.figure("trades of the undisturbed run", len(whole.trades))
@@ -148,9 +152,7 @@ def main(arguments: list[str]) -> int:
     return verdict.end(options.json)
 
 
-def judge(
-    verdict: Verdict, whole: Undisturbed, database: Database, log: Path, found: list[dict[str, Any]]
-) -> None:
+def judge(verdict: Verdict, whole: Undisturbed, database: Database, log: Path, found: list[dict[str, Any]]) -> None:
     """Compare what the session left behind with what it may have left."""
     noted = [line.split() for line in log.read_text().splitlines()]
     lost = {int(minute) for minute, flag in noted if flag == "1"}
@@ -178,7 +180,9 @@ def judge(
     mine = {(t["symbol"], t["opened_at"]): t for t in found}
     theirs = {(t["symbol"], t["opened_at"]): t for t in whole.trades}
     common = mine.keys() & theirs.keys()
-    verdict.figure("trades, of these in both, differing", [len(mine), len(common), sum(mine[k] != theirs[k] for k in common)])
+    verdict.figure(
+        "trades, of these in both, differing", [len(mine), len(common), sum(mine[k] != theirs[k] for k in common)]
+    )
     verdict.check("trades of both are equal", all(mine[k] == theirs[k] for k in common))
     before = [k for k, t in theirs.items() if not lost or _ms(t["opened_at"]) - MINUTE_MS < min(lost)]
     verdict.check("what was entered before the first outage is there", all(k in mine for k in before))
@@ -202,7 +206,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = common_options(__doc__)
     parser.add_argument("--outages", type=int, default=3)
-    parser.add_argument("--minutes", type=int, default=120, help="least length of an outage, in minutes of the recording")
+    parser.add_argument(
+        "--minutes", type=int, default=120, help="least length of an outage, in minutes of the recording"
+    )
     parser.add_argument("--speed", type=float, default=3000.0, help="minutes of the recording in one minute")
     parser.add_argument("--session", type=Path, nargs=2, help=argparse.SUPPRESS)
     return parser.parse_args(arguments)

@@ -45,7 +45,9 @@ def open_session(options: argparse.Namespace, rows: dict[str, Any], *, anew: boo
     from sigil_ext.settings.project import find_project
 
     database = open_database(options.variant, find_project())
-    os.chdir(tempfile.mkdtemp(prefix="sigil-load-"))  # Jesse opens a database of its own when it is imported in a project
+    os.chdir(
+        tempfile.mkdtemp(prefix="sigil-load-")
+    )  # Jesse opens a database of its own when it is imported in a project
     session = PaperSession(
         load_variant(options.variant), database, Conduct("replay", patient=False, alerts=True, durable=not options.lazy)
     )
@@ -344,7 +346,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--variant", default="unhinged")
     parser.add_argument("--symbols", type=int, default=300)
     parser.add_argument("--minutes", type=int, default=960, help="of latency")
-    parser.add_argument("--warmup-days", type=int, default=3, help="of candles before the session; a live one fetches 12")
+    parser.add_argument(
+        "--warmup-days", type=int, default=3, help="of candles before the session; a live one fetches 12"
+    )
     parser.add_argument("--warm", type=int, default=30, help="minutes of latency that are not counted")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between two minutes of latency")
     parser.add_argument("--days", type=int, default=7)

@@ -46,6 +46,8 @@ def write(folder: Path, market: dict[str, NDArray[np.float64]]) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     for symbol, rows in market.items():
-        frame = pd.DataFrame(rows[:, [0, 1, 3, 4, 2, 5]], columns=["timestamp", "open", "high", "low", "close", "volume"])
+        frame = pd.DataFrame(
+            rows[:, [0, 1, 3, 4, 2, 5]], columns=["timestamp", "open", "high", "low", "close", "volume"]
+        )
         frame["timestamp"] = frame["timestamp"].astype("int64")
         frame.to_parquet(folder / f"{symbol.replace('-', '')}-1m.parquet", index=False)

@@ -74,7 +74,9 @@ def serve() -> None:
     """Import what a session needs, then fork and reap as asked on stdin."""
     sys.path.insert(0, str(ROOT))
     here = Path.cwd()
-    with tempfile.TemporaryDirectory() as elsewhere:  # Jesse opens a database of its own when it is imported in a project
+    with (
+        tempfile.TemporaryDirectory() as elsewhere
+    ):  # Jesse opens a database of its own when it is imported in a project
         os.chdir(elsewhere)
         import sigil_ext.bridge.paper_host
         import sigil_ext.bridge.strategy

@@ -108,7 +108,10 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
         for number in range(options.starts):
             running, held = race.starts_at_once(running, rng)
             good += held
-            print(f"    double start {number + 1}: {'one went on, one was refused' if held else 'NOT as it should'}", flush=True)
+            print(
+                f"    double start {number + 1}: {'one went on, one was refused' if held else 'NOT as it should'}",
+                flush=True,
+            )
         verdict.figure("double starts with one winner", good)
         verdict.check("of two started at the same instant one goes on", good == options.starts)
         if not options.short:
@@ -120,9 +123,7 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
         database.close()
 
 
-def migrations(
-    box: Sandbox, race: Race, running: Runner, variant: list[str], verdict: Verdict
-) -> None:
+def migrations(box: Sandbox, race: Race, running: Runner, variant: list[str], verdict: Verdict) -> None:
     """Migrate up and down under the running session."""
     box.sigil("migrate", "up", *variant)
     verdict.check("migrate up is harmless", race.moves(running, minutes=5) and running.process.poll() is None)

@@ -143,4 +143,3 @@ def reconciled_cash(starting_balance: float, realized_usd: float, held: Sequence
     minus what the open ones cost, costs included; never below 0, which an account without debts cannot be."""
     spent = sum(p.qty * p.entry_price * (1 + rate) for p in held)
     return max(0.0, starting_balance + realized_usd - spent)
-

@@ -314,7 +314,9 @@ def _read_csv(path: Path) -> Array:
         if not text:
             raise CandleError(f"{path.name} is empty; its first line must be {CSV_HEADER}")
         if b"\n" not in text:
-            raise CandleError(f"{path.name} holds one line and no candle; under the header {CSV_HEADER} comes a line a bar")
+            raise CandleError(
+                f"{path.name} holds one line and no candle; under the header {CSV_HEADER} comes a line a bar"
+            )
         header = text.split(b"\n", 1)[0].decode("utf-8-sig").strip()
         _require_columns(path, [name.strip().strip('"') for name in header.split(",")])
         table = pa_csv.read_csv(

@@ -27,7 +27,13 @@ _STORE_PARTS = (
 )  # fmt: skip
 _PLAIN = {"builtins", "collections", "datetime", "numpy", "enum", "uuid", "copyreg", "_codecs", "functools", "types"}
 # Series and frames, which strategies of users keep: their classes, and two functions that put them together.
-_PANDAS = ("pandas.core.frame", "pandas.core.series", "pandas.core.indexes.", "pandas.core.internals.", "pandas._libs.tslibs.")
+_PANDAS = (
+    "pandas.core.frame",
+    "pandas.core.series",
+    "pandas.core.indexes.",
+    "pandas.core.internals.",
+    "pandas._libs.tslibs.",
+)
 _PANDAS_FUNCTIONS = {("pandas._libs.internals", "_unpickle_block"), ("pandas.core.indexes.base", "_new_Index")}
 _BUILTINS = {
     "set", "frozenset", "list", "dict", "tuple", "int", "float", "bool", "str", "bytes", "bytearray", "complex", "slice",
@@ -78,7 +84,16 @@ def restore(host: Host, packed: bytes, known: Mapping[str, Any]) -> None:
         raise CheckpointRefused("written by other versions of Sigil, Jesse or Python")
     try:
         state = _Unpickler(io.BytesIO(raw[len(versions) :]), _process_objects(host, known)).load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+        ImportError,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointRefused(f"unreadable: {error}") from error
     for part, value in state["store"].items():
         setattr(host.jesse_store, part, value)

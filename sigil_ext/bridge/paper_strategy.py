@@ -42,7 +42,12 @@ class PaperStrategy:
 
     def document(self) -> dict[str, Any]:
         """Return what the database keeps of it."""
-        return {**asdict(self.run), "data_timeframes": list(self.run.data_timeframes), "folder": self.folder, "code": self.code}
+        return {
+            **asdict(self.run),
+            "data_timeframes": list(self.run.data_timeframes),
+            "folder": self.folder,
+            "code": self.code,
+        }
 
 
 def from_document(name: str, document: Mapping[str, Any]) -> PaperStrategy:
@@ -65,7 +70,9 @@ def find_strategy(name: str, run: StrategyRun, folder: str) -> PaperStrategy:
     from sigil_ext.bridge.strategy import VariantStrategy
 
     if issubclass(loaded, VariantStrategy):
-        raise UsageError(f"--strategy '{run.path}' is a variant; run it with: sigil run paper --variant {loaded.variant}")
+        raise UsageError(
+            f"--strategy '{run.path}' is a variant; run it with: sigil run paper --variant {loaded.variant}"
+        )
     if inspect.isabstract(loaded):
         missing = " and no ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
         raise UsageError(f"--strategy '{run.path}' has no {missing}")

@@ -161,6 +161,7 @@ def _reporting(strategy: type, jesse_store: Any, exchange: str, wallet: dict[str
 def _variant_plan(request: SimulationRequest, on_time: Callable[[int], None]) -> _Plan:
     from sigil_ext.bridge.session import Session
     from sigil_ext.bridge.strategy import VariantStrategy
+
     variant = request.what
     assert isinstance(variant, Variant)
     settings = variant.settings

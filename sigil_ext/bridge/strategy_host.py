@@ -155,7 +155,9 @@ class StrategyHost:
                 why_not = f"its state cannot be written down ({' '.join(str(error).split())[:200]})"
         if not self._told_why_not:
             self._told_why_not = True
-            log.warning("no checkpoints", strategy=self.what.run.path, why=why_not, so="a restart replays the whole record")
+            log.warning(
+                "no checkpoints", strategy=self.what.run.path, why=why_not, so="a restart replays the whole record"
+            )
         return None
 
     def _restore(self, packed: bytes) -> None:
@@ -246,7 +248,8 @@ class StrategyHost:
     def _compare_with_rows(self) -> None:
         """Refuse to go on where the rebuild came to anything else than the rows."""
         ours: set[tuple[Any, ...]] = {
-            (t.symbol, t.opened_at_ms, t.closed_at_ms, t.entry_price, t.exit_price, _sign(t) * t.qty) for t in self.trades
+            (t.symbol, t.opened_at_ms, t.closed_at_ms, t.entry_price, t.exit_price, _sign(t) * t.qty)
+            for t in self.trades
         }
         ours |= {(symbol, h.opened_ms, None, h.price, None, h.qty) for symbol, h in self._open.items()}
         theirs: set[tuple[Any, ...]] = {

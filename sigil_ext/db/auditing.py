@@ -74,7 +74,8 @@ class AuditRecords:
             cur.execute("SELECT started_at FROM paper_sessions WHERE id = %s", (self.session.id,))
             began: datetime = cur.fetchone()[0]  # type: ignore[index]
             cur.execute(
-                "SELECT open_ms, written_at FROM paper_minutes WHERE session_id = %s ORDER BY open_ms", (self.session.id,)
+                "SELECT open_ms, written_at FROM paper_minutes WHERE session_id = %s ORDER BY open_ms",
+                (self.session.id,),
             )
             minutes = cur.fetchall()
             cur.execute("SELECT at, actor, act, reason, written_at FROM operator_acts WHERE symbol IS NULL ORDER BY id")
@@ -101,7 +102,11 @@ class AuditRecords:
             for at, who, act, why, on in acts
             if on >= began and who != SYSTEM
         ]
-        by_hand = [(minute_after(on), e) for e, on in events if on >= began and e.kind in ("lift", "manual_ban", "manual_cooldown")]
+        by_hand = [
+            (minute_after(on), e)
+            for e, on in events
+            if on >= began and e.kind in ("lift", "manual_ban", "manual_cooldown")
+        ]
         return Script(_breaker_after(before), _protections_before(rows, events, began), [*since, *by_hand])
 
     def store(self, since_ms: int, until_ms: int, counts: Mapping[str, int], report: Mapping[str, Any]) -> int:
@@ -154,7 +159,13 @@ def _protections_before(
         if event.kind in ("violation", "ban"):
             violated[event.symbol] = event.at
         standing[event.symbol] = Protection(
-            event.symbol, event.expires_at, event.ban_until, event.violation_count, None, violated.get(event.symbol), event.reason
+            event.symbol,
+            event.expires_at,
+            event.ban_until,
+            event.violation_count,
+            None,
+            violated.get(event.symbol),
+            event.reason,
         )
     return tuple(standing[s] for s in sorted(standing))
 

@@ -75,7 +75,9 @@ def dump(database: Database, file: Path) -> Contents:
         try:
             link.set_session(isolation_level="REPEATABLE READ", readonly=True)
             with link, link.cursor() as cur:
-                cur.execute(f"SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '{WAIT_FOR_TABLE_S}s'")
+                cur.execute(
+                    f"SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '{WAIT_FOR_TABLE_S}s'"
+                )
                 cur.execute("SELECT pg_export_snapshot()")
                 row = cur.fetchone()
                 assert row is not None
@@ -108,7 +110,9 @@ def restore(database: Database, file: Path, expected: Contents, *, replace: bool
         server_major = link.server_version // 10_000
         with link, link.cursor() as cur:
             demand_replaceable(database, _contents(cur), replace=replace)
-    _stream(database, file, server_major, _guard(replace=replace) + load("restore")["clear"] + "\n", _verification(expected))
+    _stream(
+        database, file, server_major, _guard(replace=replace) + load("restore")["clear"] + "\n", _verification(expected)
+    )
 
 
 def demand_replaceable(database: Database, held: Contents, *, replace: bool) -> None:

@@ -99,7 +99,10 @@ class Database:
         """
         if (held := getattr(self._held, "cursor", None)) is not None:
             undoable = savepoint or self._held.savepoints
-            with self._explained(held.connection), self._savepoint(held) if undoable else contextlib.nullcontext(held) as cur:
+            with (
+                self._explained(held.connection),
+                self._savepoint(held) if undoable else contextlib.nullcontext(held) as cur,
+            ):
                 yield cur
             return
         link = self._take()
@@ -208,7 +211,9 @@ def rename_database(address: DatabaseAddress, name: str) -> None:
     Raises:
         DatabaseUnavailable: somebody is connected to it, or the user may not rename it.
     """
-    with contextlib.closing(_maintenance(address, _NoSuchDatabase(f"there is no maintenance database at {address.place}"))) as link:
+    with contextlib.closing(
+        _maintenance(address, _NoSuchDatabase(f"there is no maintenance database at {address.place}"))
+    ) as link:
         link.autocommit = True
         rename = sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(address.name), sql.Identifier(name))
         try:

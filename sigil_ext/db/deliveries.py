@@ -85,9 +85,7 @@ class Deliveries:
             if news:
                 cur.execute(_ALERTS["channel_worked"], {"channel": delivery.channel, "now": now})
 
-    def failed(
-        self, delivery: Delivery, now: datetime | None, *, error: str, doubtful: bool, delay: timedelta
-    ) -> None:
+    def failed(self, delivery: Delivery, now: datetime | None, *, error: str, doubtful: bool, delay: timedelta) -> None:
         """Record that it failed and may be tried again after `delay`; `doubtful`: it may have arrived all the same."""
         with self.database.transaction() as cur:
             values = {**self._of(delivery, now), "error": error, "doubtful": doubtful, "delay": delay}

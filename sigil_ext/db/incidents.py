@@ -41,9 +41,7 @@ class Incidents:
                 Outbox(self.database).put(event, at=at, title=title, body=body, key=f"{key} {opened_at.isoformat()}")
             return bool(new)
 
-    def resolve(
-        self, key: str, *, event: str, title: str, body: str, now: datetime | None = None
-    ) -> Incident | None:
+    def resolve(self, key: str, *, event: str, title: str, body: str, now: datetime | None = None) -> Incident | None:
         """Note that `key` is well again; alert and return what it was, None if nothing was wrong (and nothing is said)."""
         with self.database.transaction() as cur:
             cur.execute(_ALERTS["incident_close"], {"key": key, "now": now})

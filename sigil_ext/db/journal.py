@@ -122,7 +122,17 @@ class Journal:
             )  # fmt: skip
             number, after = cur.fetchone()  # type: ignore[misc]
         return RecordedSession(
-            number, settings, tuple(symbols), start_ms, warmup, feed, trades_from_ms, cash, tuple(adopted), after, strategy
+            number,
+            settings,
+            tuple(symbols),
+            start_ms,
+            warmup,
+            feed,
+            trades_from_ms,
+            cash,
+            tuple(adopted),
+            after,
+            strategy,
         )
 
     def end(self, session: RecordedSession) -> None:
@@ -155,9 +165,7 @@ class Journal:
             row = cur.fetchone()
         return row[0] if row else None
 
-    def minutes(
-        self, session: RecordedSession, after_ms: int | None = None
-    ) -> Iterator[tuple[int, dict[str, Row]]]:
+    def minutes(self, session: RecordedSession, after_ms: int | None = None) -> Iterator[tuple[int, dict[str, Row]]]:
         """Yield (open time, candles by symbol) of every recorded minute after `after_ms`, oldest first."""
         link = self.database.connect()
         try:
@@ -237,7 +245,8 @@ class Journal:
         """Note what came of a request; it is not asked again."""
         with self.database.transaction() as cur:
             cur.execute(
-                "UPDATE session_requests SET done_at = clock_timestamp(), outcome = %s WHERE id = %s", (outcome, request.id)
+                "UPDATE session_requests SET done_at = clock_timestamp(), outcome = %s WHERE id = %s",
+                (outcome, request.id),
             )
 
     def write_closing(self, session: RecordedSession, open_ms: int, symbol: str, exit_reason: ExitReason) -> None:

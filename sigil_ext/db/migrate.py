@@ -205,7 +205,6 @@ def _demand_no_session(link: connection, database: Database, *, keep: bool) -> N
             )
 
 
-
 @contextlib.contextmanager
 def _runner(database: Database) -> Iterator[connection]:
     """A connection that holds the runner's lock of its database; the server frees it when the connection ends."""

@@ -183,7 +183,9 @@ class MinuteStore(PostgresStore):
         self._open[number] = self._by_symbol[entry.symbol] = position
         if entry.cooldown_until is not None:
             current = self._protected.get(entry.symbol)
-            self._protected[entry.symbol] = with_cooldown(current, entry.symbol, until=entry.cooldown_until, at=entry.at)
+            self._protected[entry.symbol] = with_cooldown(
+                current, entry.symbol, until=entry.cooldown_until, at=entry.at
+            )
 
     def increase(self, position_id: int, *, at: datetime, price: float, qty: float, stop_price: float) -> None:
         self._later("increase", position_id, at, price, qty, stop_price)
@@ -237,7 +239,11 @@ class MinuteStore(PostgresStore):
 
 
 def _add(
-    counts: dict[tuple[str, RefusalReason], RefusalCount], symbol: str, reason: RefusalReason, at: datetime, signal: bool
+    counts: dict[tuple[str, RefusalReason], RefusalCount],
+    symbol: str,
+    reason: RefusalReason,
+    at: datetime,
+    signal: bool,
 ) -> None:
     old = counts.get((symbol, reason)) or RefusalCount(symbol, reason, 0, 0, at, at)
     counts[symbol, reason] = RefusalCount(

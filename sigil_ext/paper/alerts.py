@@ -92,4 +92,3 @@ def _entry(entry: Entry, downtime: bool) -> Message:
         stop_price=entry.stop_price, stop_pct=entry.stop_pct, risk_usd=entry.risk_usd, cap_bound=entry.cap_bound,
         downtime=downtime,
     )  # fmt: skip
-

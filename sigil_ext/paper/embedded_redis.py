@@ -142,7 +142,9 @@ class _Server:
         return address
 
     def _address(self, port: int) -> RedisAddress:
-        return RedisAddress(SecretStr(f"redis://:{self._password()}@{HOST}:{port}/0"), f"the embedded Redis, {HOST}:{port}")
+        return RedisAddress(
+            SecretStr(f"redis://:{self._password()}@{HOST}:{port}/0"), f"the embedded Redis, {HOST}:{port}"
+        )
 
     def _password(self) -> str:
         try:
@@ -238,7 +240,9 @@ class _Server:
             except ProcessLookupError:
                 return True
             except PermissionError:
-                raise SigilError(f"the embedded Redis (pid {pid}) belongs to another user; stop it as that user") from None
+                raise SigilError(
+                    f"the embedded Redis (pid {pid}) belongs to another user; stop it as that user"
+                ) from None
             deadline = time.monotonic() + limit_s
             while time.monotonic() < deadline:
                 if self.pid() is None:
@@ -259,5 +263,7 @@ def _cause(said: str) -> str:
     lines = [line.partition(" # ")[2] or line for line in said.splitlines() if line.strip()]
     if any("No space left on device" in line for line in lines):
         return "no space left on the disk"
-    telling = [line for line in lines if any(word in line for word in ("Bad file format", "Can't", "Failed", "rror", "***"))]
+    telling = [
+        line for line in lines if any(word in line for word in ("Bad file format", "Can't", "Failed", "rror", "***"))
+    ]
     return " ".join((telling or lines or ["it said nothing"])[-1 if not telling else 0].split())[:300]

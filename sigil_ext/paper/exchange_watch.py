@@ -19,7 +19,9 @@ Spawn = Callable[[Coroutine[None, None, None]], asyncio.Task[None]]
 class Watch:
     """Follows the candles of a set of symbols."""
 
-    def __init__(self, client: ExchangeClient, clock: Clock, now_ms: Callable[[], int], note: Note, spawn: Spawn) -> None:
+    def __init__(
+        self, client: ExchangeClient, clock: Clock, now_ms: Callable[[], int], note: Note, spawn: Spawn
+    ) -> None:
         """Prepare.
 
         Args:

@@ -94,7 +94,9 @@ async def history(
     """
     _check_spelling(symbols)
     if start_ms >= end_ms:
-        raise UsageError(f"a history must begin before it ends, was {describe_time(start_ms)} to {describe_time(end_ms)}")
+        raise UsageError(
+            f"a history must begin before it ends, was {describe_time(start_ms)} to {describe_time(end_ms)}"
+        )
     loader = _Loader(exchange, base_url, tell, patience_s, clock or SystemClock(), rest_interval_ms)
     try:
         return await loader.load(tuple(sorted(set(symbols))), start_ms, end_ms, progress)
@@ -141,13 +143,17 @@ class _Loader:
     """Fetches the past of many symbols with one client."""
 
     def __init__(
-        self, name: str, base_url: str | None, tell: Tell | None, patience_s: float, clock: SteadyClock, pace: float | None
+        self,
+        name: str,
+        base_url: str | None,
+        tell: Tell | None,
+        patience_s: float,
+        clock: SteadyClock,
+        pace: float | None,
     ) -> None:
         rest_url, ws_url = _urls(base_url)
         self._clock, self._tell = clock, tell
-        self._client = ExchangeClient(
-            name, clock, self._note, rest_url=rest_url, ws_url=ws_url, rest_interval_ms=pace
-        )
+        self._client = ExchangeClient(name, clock, self._note, rest_url=rest_url, ws_url=ws_url, rest_interval_ms=pace)
         self._patience_s = patience_s
         self._readers = asyncio.Semaphore(_READERS)
         self._answered_ms = clock.steady_ms()

@@ -120,7 +120,9 @@ def begin(
     for position in held:
         if position.symbol in symbols and position.symbol not in found:
             found[position.symbol] = adopt(position, settings)
-            log.info("adopted", symbol=position.symbol, stop=found[position.symbol].stop, opened=str(position.opened_at))
+            log.info(
+                "adopted", symbol=position.symbol, stop=found[position.symbol].stop, opened=str(position.opened_at)
+            )
         else:
             log.warning("not adopted", symbol=position.symbol, position=position.id, table=position.table,
                         way_out="sigil positions close --stale")  # fmt: skip

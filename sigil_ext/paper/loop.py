@@ -50,7 +50,9 @@ async def run(
                     await asyncio.to_thread(session.finish)
                     finished = True
                 else:
-                    await asyncio.to_thread(session.stopped, "stopped by a person" if stop.is_set() else "the feed ended")
+                    await asyncio.to_thread(
+                        session.stopped, "stopped by a person" if stop.is_set() else "the feed ended"
+                    )
                 break
             except DatabaseUnavailable as error:
                 if not await _come_back(session, error, stop):

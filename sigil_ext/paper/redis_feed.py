@@ -148,9 +148,7 @@ class RedisFeed:
             self._wait_s = min(self._wait_s * 2, LONGEST_WAIT_S)
             return seen, []
 
-    async def _read(
-        self, client: aioredis.Redis, seen: EntryId, may_wait: bool
-    ) -> tuple[EntryId, list[Entry | None]]:
+    async def _read(self, client: aioredis.Redis, seen: EntryId, may_wait: bool) -> tuple[EntryId, list[Entry | None]]:
         block_ms = _BLOCK_MS if may_wait else None
         answer: Any = await client.xread({self._stream: format_id(seen)}, count=_BATCH, block=block_ms)
         entries: list[Entry | None] = []

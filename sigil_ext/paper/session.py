@@ -90,7 +90,11 @@ class PaperSession:
     """
 
     def __init__(
-        self, variant: Subject, database: Database, conduct: Conduct, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        variant: Subject,
+        database: Database,
+        conduct: Conduct,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Args: now: the feed's clock."""
         self.variant = variant
@@ -383,7 +387,9 @@ class PaperSession:
             if self.conduct.alerts:
                 with self.database.one_transaction(self._link):
                     message = messages.feed_lost(feed=self.conduct.feed, detail=self._feed_lost_why)
-                    self._put(Alert("feed_lost", since, message, key=f"feed_lost:{self.recorded.id}:{since.isoformat()}"))
+                    self._put(
+                        Alert("feed_lost", since, message, key=f"feed_lost:{self.recorded.id}:{since.isoformat()}")
+                    )
             self._feed_lost_told = True
             self._say("feed_lost")
         elif time.monotonic() - self._said > SAY_EVERY_S:
@@ -509,13 +515,21 @@ class PaperSession:
         for event in events:
             log.info("feed", variant=self.variant.name, kind=event.kind, symbol=event.symbol, detail=event.detail)
             if event.kind == "lost" and self._feed_lost_since is None:
-                self._feed_lost_since, self._feed_lost_why = datetime.fromtimestamp(event.at_ms / 1000, UTC), event.detail
+                self._feed_lost_since, self._feed_lost_why = (
+                    datetime.fromtimestamp(event.at_ms / 1000, UTC),
+                    event.detail,
+                )
             elif event.kind == "back":
                 self._feed_lost_since, self._feed_lost_told = None, False
 
     def _put(self, alert: Alert) -> None:
         self.outbox.put(
-            alert.event, at=alert.at, title=alert.message.title, body=alert.message.body, reason=alert.reason, key=alert.key
+            alert.event,
+            at=alert.at,
+            title=alert.message.title,
+            body=alert.message.body,
+            reason=alert.reason,
+            key=alert.key,
         )
 
 

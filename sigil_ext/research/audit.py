@@ -81,12 +81,16 @@ def compare(
     for key in sorted(ours.keys() | theirs.keys(), key=lambda k: (k[1], k[0])):
         mine, other = ours.get(key), theirs.get(key)
         if mine is not None and other is not None:
-            fields = {f: (getattr(mine, f), getattr(other, f)) for f in COMPARED if getattr(mine, f) != getattr(other, f)}
+            fields = {
+                f: (getattr(mine, f), getattr(other, f)) for f in COMPARED if getattr(mine, f) != getattr(other, f)
+            }
             if not fields:
                 matched += 1
                 continue
             by_hand = closed_by_hand.get(key)
-            cause = f"closed by a person ({by_hand})" if by_hand and not fields.keys() & {"entry_price", "qty"} else None
+            cause = (
+                f"closed by a person ({by_hand})" if by_hand and not fields.keys() & {"entry_price", "qty"} else None
+            )
             if cause is None and fields.keys() <= {"qty", "pnl_usd"}:
                 cause = _consequence(differences, "not_enough_cash")
             differences.append(Difference("differs", *key, cause, fields))

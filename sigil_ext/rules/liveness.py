@@ -80,7 +80,9 @@ def findings(view: Beat | None, now: datetime, limits: Limits = DEFAULT_LIMITS) 
     if stale and view.state == "feed_lost" and now - view.updated_at <= limits.stale:
         # The session lives and says so. Without minutes there are no entries to block, and they resume with the feed.
         seen = _ago(now, view.last_write) if view.last_write else "never"
-        stale = [Finding("feed_lost", f"the feed gives nothing; the session waits for it, last minute {seen}", trips=False)]
+        stale = [
+            Finding("feed_lost", f"the feed gives nothing; the session waits for it, last minute {seen}", trips=False)
+        ]
     if stale and view.state in ("stopped", "ended"):
         verb = "stopped on purpose" if view.state == "stopped" else "brought to its end"
         stale = [Finding("stopped", f"the session was {verb} at {_at(view.updated_at)}; nothing runs since")]
@@ -93,7 +95,9 @@ def clock_skew(now: datetime, here: datetime, limits: Limits = DEFAULT_LIMITS) -
     if abs(now - here) <= limits.skew:
         return None
     way = "ahead of" if now > here else "behind"
-    return Finding("clock_skew", f"the database's clock is {lasting(abs(now - here))} {way} this machine's", trips=False)
+    return Finding(
+        "clock_skew", f"the database's clock is {lasting(abs(now - here))} {way} this machine's", trips=False
+    )
 
 
 def probe_gap(previous: datetime | None, now: datetime, limits: Limits = DEFAULT_LIMITS) -> Finding | None:
@@ -134,7 +138,9 @@ def _progress(view: Beat, now: datetime, limits: Limits) -> list[Finding]:
     # Judged for every feed, a replay too: the time of the last write is the database's, however old the candles are.
     if view.last_write is None:
         if view.session_began is not None and now - view.session_began > limits.stale:
-            return [Finding("progress_stale", f"the session began {_ago(now, view.session_began)}, not one minute since")]
+            return [
+                Finding("progress_stale", f"the session began {_ago(now, view.session_began)}, not one minute since")
+            ]
         return []
     if now - view.last_write > limits.stale:
         return [Finding("progress_stale", f"the last minute was processed {_ago(now, view.last_write)}")]
@@ -160,7 +166,9 @@ def _future(view: Beat, now: datetime, limits: Limits) -> list[Finding]:
     if not ahead:
         return []
     named = ", ".join(f"{name} by {lasting(by)}" for name, by in ahead.items())
-    return [Finding("clock", f"in the future of the database's clock: {named}; the clock was moved, so nothing is sure")]
+    return [
+        Finding("clock", f"in the future of the database's clock: {named}; the clock was moved, so nothing is sure")
+    ]
 
 
 def _ago(now: datetime, then: datetime) -> str:

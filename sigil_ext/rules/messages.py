@@ -93,9 +93,7 @@ def ban(*, symbol: str, until: datetime, violations: int, reason: str = "hard st
 
 def breaker(*, reason: str, by: str) -> Message:
     """The breaker tripped: no entries until a person resets it."""
-    return Message(
-        f"breaker tripped: {reason}", f"by {by}; entries are blocked until a person resets it, exits go on"
-    )
+    return Message(f"breaker tripped: {reason}", f"by {by}; entries are blocked until a person resets it, exits go on")
 
 
 # --- the market and the machinery -------------------------------------------------------------------------------------
@@ -104,13 +102,16 @@ def breaker(*, reason: str, by: str) -> Message:
 def scan_empty(*, at: datetime, pool: int, reasons: Mapping[str, int]) -> Message:
     """A scan left no symbol that may be entered. `reasons`: rejects by reason."""
     return Message(
-        "the scan left no symbol to enter", f"{_clock(at)} UTC, {_many(pool, 'symbol')} in the pool: {_counted(reasons)}"
+        "the scan left no symbol to enter",
+        f"{_clock(at)} UTC, {_many(pool, 'symbol')} in the pool: {_counted(reasons)}",
     )
 
 
 def stale_symbol(*, symbol: str, last_candle: datetime | None, now: datetime) -> Message:
     """No candle of a symbol for too long: its entries are blocked."""
-    seen = f"last candle {_clock(last_candle)} UTC, {lasting(now - last_candle)} ago" if last_candle else "no candle yet"
+    seen = (
+        f"last candle {_clock(last_candle)} UTC, {lasting(now - last_candle)} ago" if last_candle else "no candle yet"
+    )
     return Message(f"{symbol} is stale", f"{seen}; its entries are blocked, an open position keeps its stop")
 
 
@@ -121,7 +122,9 @@ def feed_lost(*, feed: str, detail: str) -> Message:
 
 def feed_back(*, feed: str, since: datetime, until: datetime, missed: int) -> Message:
     """Candles come in again. `missed`: minutes that had to be fetched."""
-    return Message(f"feed {feed} is back", f"gone for {lasting(until - since)}, {_many(missed, 'missed minute')} fetched")
+    return Message(
+        f"feed {feed} is back", f"gone for {lasting(until - since)}, {_many(missed, 'missed minute')} fetched"
+    )
 
 
 def database_lost(*, detail: str) -> Message:

@@ -195,7 +195,11 @@ def _sentence(scan: UniverseScan, row: UniverseRow, limits: UniverseLimits, chec
 def why_ranked(scan: UniverseScan, row: UniverseRow, limits: UniverseLimits) -> str:
     """Return the place of a row that passed every filter, whatever its reason says."""
     passed = sum(1 for r in scan.rows if r.rank is not None)
-    return f"number {row.rank} of {passed} by score, universe.size is {limits.size}" if row.rank else "its rank is not stored"
+    return (
+        f"number {row.rank} of {passed} by score, universe.size is {limits.size}"
+        if row.rank
+        else "its rank is not stored"
+    )
 
 
 def score_parts(scan: UniverseScan, row: UniverseRow, limits: UniverseLimits) -> tuple[ScorePart, ...]:

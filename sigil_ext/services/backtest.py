@@ -62,7 +62,9 @@ def parse_instant(text: str, option: str) -> int:
         raise UsageError(f"{option} '{text}' is not a date; write 2025-06-17 or 2025-06-17T03:15 (UTC)") from None
     aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     if aware.second or aware.microsecond:
-        raise UsageError(f"{option} '{text}' is within a minute, and candles are whole ones; write {aware:%Y-%m-%dT%H:%M} (UTC)")
+        raise UsageError(
+            f"{option} '{text}' is within a minute, and candles are whole ones; write {aware:%Y-%m-%dT%H:%M} (UTC)"
+        )
     return int(aware.timestamp()) * 1000
 
 

@@ -93,13 +93,17 @@ def back_up(variants: Sequence[str], to: Path | None = None, project: Project | 
         database = locate_database(variant, project)
         try:
             if not exists(database.address):
-                yield BackedUp(variant, database.address.place, problem=f"there is no {database.address.place} yet", absent=True)
+                yield BackedUp(
+                    variant, database.address.place, problem=f"there is no {database.address.place} yet", absent=True
+                )
                 continue
             yield _back_up(database, folder, strategy=variant in strategy_sessions(project))
         except SigilError as error:
             yield BackedUp(variant, database.address.place, problem=str(error))
         except OSError as error:
-            yield BackedUp(variant, database.address.place, problem=f"cannot write to {folder}: {error.strerror or error}")
+            yield BackedUp(
+                variant, database.address.place, problem=f"cannot write to {folder}: {error.strerror or error}"
+            )
 
 
 def restore(
@@ -142,7 +146,9 @@ def _back_up(database: Database, folder: Path, *, strategy: bool) -> BackedUp:
         dump, packed = Path(half_made) / DUMP, Path(half_made) / "packed.tar"
         found = tools.dump(database, dump)
         if found.owner not in (None, database.variant):
-            raise UsageError(f"the {database.address.place} belongs to variant '{found.owner}', not '{database.variant}'")
+            raise UsageError(
+                f"the {database.address.place} belongs to variant '{found.owner}', not '{database.variant}'"
+            )
         manifest = Manifest(
             format=1, variant=database.variant, strategy=strategy, database=database.address.name, taken_at=taken_at,
             sigil=__version__, server=found.server, schema_version=found.version, tables=dict(found.tables), sha256=_sha256(dump),

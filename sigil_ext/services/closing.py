@@ -107,15 +107,15 @@ def close_stale(variant: str, reason: str, *, now: datetime | None = None) -> li
         price, source = prices.get(position.symbol) or (position.entry_price, "no price known, closed at its entry")
         with database.one_transaction():
             store.close(_exit(position, price, at, settings), settings.ban)
-            number = journal.ask("close", row_symbol(position.symbol), "adopted_close", actor=actor(), reason=reason.strip())
+            number = journal.ask(
+                "close", row_symbol(position.symbol), "adopted_close", actor=actor(), reason=reason.strip()
+            )
             journal.done(journal.request(number), f"closed {position.table} {position.id} at {price:.10g}: {source}")
         closed.append((position, price, source))
     return closed
 
 
-def _give_up(
-    database: Database, journal: Journal, reason: str, at: datetime
-) -> list[tuple[OpenPosition, float, str]]:
+def _give_up(database: Database, journal: Journal, reason: str, at: datetime) -> list[tuple[OpenPosition, float, str]]:
     """Close what the session of a strategy holds without its code, which may be gone or fail, and end the session.
 
     Raises:
@@ -130,10 +130,15 @@ def _give_up(
         closed = []
         with database.one_transaction():
             for position in store.open_positions():
-                price, source = prices.get(position.symbol) or (position.entry_price, "no price known, closed at its entry")
+                price, source = prices.get(position.symbol) or (
+                    position.entry_price,
+                    "no price known, closed at its entry",
+                )
                 fees = abs(position.qty) * (position.entry_price + price) * rate
                 won = position.qty * (price - position.entry_price) - fees
-                store.left(Left(position.id, at, position.entry_price, price, position.qty, "adopted_close", fees, won, reason))
+                store.left(
+                    Left(position.id, at, position.entry_price, price, position.qty, "adopted_close", fees, won, reason)
+                )
                 asked = journal.ask("close", row_symbol(position.symbol), "adopted_close", actor=actor(), reason=reason)
                 journal.done(journal.request(asked), f"closed at {price:.10g} without the strategy: {source}")
                 closed.append((position, price, source))

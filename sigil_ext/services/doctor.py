@@ -118,9 +118,13 @@ def _jesse(seen: Examination) -> list[Line]:
         return [Line("jesse", "problem", "not installed", "run: make setup")]
     if found.changed:
         names = ", ".join(found.changed)
-        return [Line("jesse", "problem", f"{found.version}; changed: {names}", f"install jesse=={WRITTEN_AGAINST} again")]
+        return [
+            Line("jesse", "problem", f"{found.version}; changed: {names}", f"install jesse=={WRITTEN_AGAINST} again")
+        ]
     if found.version != WRITTEN_AGAINST:
-        return [Line("jesse", "problem", found.version, f"Sigil was written against {WRITTEN_AGAINST}; install that one")]
+        return [
+            Line("jesse", "problem", found.version, f"Sigil was written against {WRITTEN_AGAINST}; install that one")
+        ]
     return [Line("jesse", "ok", f"{found.version}, and the private functions that the bridge uses are the known ones")]
 
 
@@ -159,7 +163,9 @@ def _database(variant: str, seen: Examination) -> list[Line]:
         if not exists(database.address):
             if database.embedded:
                 return [Line(check, "ok", "not made yet; the first command that needs it does")]
-            return [Line(check, "note", f"there is no {database.address.place}", f"sigil migrate up --variant {variant}")]
+            return [
+                Line(check, "note", f"there is no {database.address.place}", f"sigil migrate up --variant {variant}")
+            ]
         try:
             return _read_database(check, database, seen)
         finally:
@@ -285,7 +291,9 @@ def _memory(seen: Examination) -> list[Line]:
     if free is None:
         return [Line("memory", "note", "not known on this platform")]
     if free < LEAST_MEMORY_BYTES:
-        return [Line("memory", "problem", f"{free / 1e6:.0f} MB available", "end something, or run fewer variants here")]
+        return [
+            Line("memory", "problem", f"{free / 1e6:.0f} MB available", "end something, or run fewer variants here")
+        ]
     return [Line("memory", "ok", f"{free / 1e9:.1f} GB available")]
 
 
@@ -321,7 +329,9 @@ def _clock(seen: Examination) -> list[Line]:
     zone = time.strftime("%Z")
     said = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; this machine's time zone is {zone}, Sigil counts in UTC"
     if _synchronised() is False:
-        return [Line("clock", "note", f"{said}; not kept by NTP, says the kernel", "install chrony or systemd-timesyncd")]
+        return [
+            Line("clock", "note", f"{said}; not kept by NTP, says the kernel", "install chrony or systemd-timesyncd")
+        ]
     return [Line("clock", "ok", said)]
 
 

@@ -120,9 +120,7 @@ def open_redis_feed(
 ) -> RedisFeed:  # fmt: skip
     """Return a feed that reads `stream` from the Redis that is meant."""
     where, _ = find_server(project or find_project())
-    return RedisFeed(
-        where, stream, on_gap=on_gap, filler=filler, patience_s=patience_s, stale_after=stale_after
-    )
+    return RedisFeed(where, stream, on_gap=on_gap, filler=filler, patience_s=patience_s, stale_after=stale_after)
 
 
 def run_publisher(
@@ -182,7 +180,9 @@ def feed_status(*, project: Project | None = None, stream: str | None = None) ->
         known = embedded_redis.status(project)
         pid = known.pid
         if not known.running:
-            does_not = "answer; stop it with: sigil feed server stop" if pid else "run; start it with: sigil feed server start"
+            does_not = (
+                "answer; stop it with: sigil feed server stop" if pid else "run; start it with: sigil feed server start"
+            )
             finding = f"does not {does_not}"
             return FeedStatus("the embedded Redis", False, pid, finding, ())
     address = own or embedded_redis.ensure_running(project)

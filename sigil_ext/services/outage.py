@@ -27,8 +27,14 @@ TIMEOUT_S = 10.0
 
 
 def database_lost(
-    project: Project, variant: str, detail: str, channels: Sequence[Channel], *, now: datetime,
-    grace: timedelta = GRACE, backoff: Backoff | None = None,
+    project: Project,
+    variant: str,
+    detail: str,
+    channels: Sequence[Channel],
+    *,
+    now: datetime,
+    grace: timedelta = GRACE,
+    backoff: Backoff | None = None,
 ) -> list[str]:
     """Note that `variant`'s database does not answer; once that lasts `grace`, tell every channel, each once.
 

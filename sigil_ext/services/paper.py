@@ -160,7 +160,9 @@ def _end_old(database: Database) -> None:
     link = journal.lock()  # a session that runs is not ended behind its back
     try:
         if PostgresStore(database).open_positions():
-            gone = " (where the strategy cannot run any more: sigil positions close --stale)" if session.strategy else ""
+            gone = (
+                " (where the strategy cannot run any more: sigil positions close --stale)" if session.strategy else ""
+            )
             raise UsageError(
                 f"variant '{database.variant}' holds open positions; close them first: "
                 f"sigil flatten --variant {database.variant} --reason '...'{gone}"

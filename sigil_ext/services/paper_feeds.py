@@ -139,7 +139,9 @@ def _redis(request: PaperRequest, project: Project, known: tuple[str, ...] | Non
     symbols = known or (_pool(request) if request.symbols else found.symbols)
     missing = sorted(set(symbols) - set(found.symbols))
     if missing:
-        raise UsageError(f"stream '{stream}' does not carry {', '.join(missing)}; it carries {', '.join(found.symbols)}")
+        raise UsageError(
+            f"stream '{stream}' does not carry {', '.join(missing)}; it carries {', '.join(found.symbols)}"
+        )
     filler = None
     if request.on_gap == "fill":
         if kind != "exchange":
@@ -172,7 +174,9 @@ async def demand_reachable(exchange: str, base_url: str | None = None) -> None:
 
     fine, said, _ = await reachable(exchange, base_url=base_url)
     if not fine:
-        raise SigilError(f"live candles are missing: {said}; recorded ones need no network: --feed replay --candles DIR")
+        raise SigilError(
+            f"live candles are missing: {said}; recorded ones need no network: --feed replay --candles DIR"
+        )
 
 
 async def _begin_now(request: PaperRequest, exchange: str, symbols: tuple[str, ...], tell: Tell) -> Beginning:

@@ -63,7 +63,9 @@ def refuse_other_candles(database: Database, recorded: RecordedSession, candles:
     whose = f"the paper session of variant '{database.variant}'"
     missing = sorted(set(recorded.symbols) - set(candles))
     if missing:
-        raise UsageError(f"{whose} follows {', '.join(missing)}, of which these candles hold nothing; go on with the same ones")
+        raise UsageError(
+            f"{whose} follows {', '.join(missing)}, of which these candles hold nothing; go on with the same ones"
+        )
     journal = Journal(database)
     last = journal.last_minute(recorded)
     if last is None:

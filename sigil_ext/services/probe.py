@@ -120,9 +120,7 @@ def _targets(variants: Sequence[str], project: Project) -> dict[str, bool]:
     return {v: v not in TRADED_VARIANTS for v in known if v not in RESEARCH_ONLY}
 
 
-def _remembered(
-    files: ProbeFiles, at: datetime, problems: list[str]
-) -> tuple[Finding | None, dict[str, Outage]]:
+def _remembered(files: ProbeFiles, at: datetime, problems: list[str]) -> tuple[Finding | None, dict[str, Outage]]:
     try:
         return probe_gap(files.last_run(), at), files.outages()
     except OSError as error:

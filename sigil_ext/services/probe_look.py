@@ -106,9 +106,7 @@ def _find(project: Project, variant: str) -> Database:
     if server is None:
         raise DatabaseUnavailable("the embedded server does not run; sigil db start, or start the session")
     name = database_name(variant)
-    return Database(
-        variant, DatabaseAddress(server.host, server.port, server.user, server.password, name, EMBEDDED)
-    )
+    return Database(variant, DatabaseAddress(server.host, server.port, server.user, server.password, name, EMBEDDED))
 
 
 def _read(log: ProbeLog, variant: str, outage: Outage | None, here: datetime) -> Look:
@@ -189,7 +187,11 @@ def _incident(log: ProbeLog, look: Look, key: str, found: Sequence[Finding]) -> 
     if was is None:
         return []
     title = "probe: well again"
-    after = "the breaker has tripped: entries are blocked until a person resets it" if tripped else "entries are not blocked"
+    after = (
+        "the breaker has tripped: entries are blocked until a person resets it"
+        if tripped
+        else "entries are not blocked"
+    )
     body = f"since {was.opened_at:%Y-%m-%d %H:%M} UTC it was: {was.detail}\n{after}"
     return [title] if incidents.resolve(key, event="probe", title=title, body=body) else []
 
@@ -227,4 +229,3 @@ def _delivered(database: Database, project: Project, look: Look, here: datetime)
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-

@@ -51,12 +51,16 @@ class Protections:
     def cool_down(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
         """Bar `symbol` for `hours` from now; a longer bar that stands already is kept."""
         name, at = self._known(symbol, new=new), self.now()
-        return self.store.add_cooldown(name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL)
+        return self.store.add_cooldown(
+            name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL
+        )
 
     def ban(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
         """Ban `symbol` for `hours` from now; a longer ban that stands already is kept."""
         name, at = self._known(symbol, new=new), self.now()
-        return self.store.add_ban(name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL)
+        return self.store.add_ban(
+            name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL
+        )
 
     def lift(self, symbol: str, *, reason: str) -> Protection:
         """End cooldown and ban of a symbol now. Needs a reason.
@@ -96,5 +100,7 @@ def actor() -> str:
 
 def _after(at: datetime, hours: float) -> datetime:
     if not math.isfinite(hours) or not 1 / 60 <= hours <= MAX_HOURS:
-        raise UsageError(f"--hours {hours:g} is not a number of hours from 0.0167 (a minute) to {MAX_HOURS} (ten years)")
+        raise UsageError(
+            f"--hours {hours:g} is not a number of hours from 0.0167 (a minute) to {MAX_HOURS} (ten years)"
+        )
     return at + timedelta(hours=hours)

@@ -39,7 +39,11 @@ NIGHT_GRACE_S = 12 * 3600
 SEND_EVERY_S = 10
 LAST_SEND_S = 5.0
 
-_ENGINE = {"pool_pre_ping": True, "pool_size": 1, "connect_args": {"connect_timeout": 5, "application_name": "sigil-jobs"}}
+_ENGINE = {
+    "pool_pre_ping": True,
+    "pool_size": 1,
+    "connect_args": {"connect_timeout": 5, "application_name": "sigil-jobs"},
+}
 
 log = structlog.get_logger("sigil.schedule")
 

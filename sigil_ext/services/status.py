@@ -52,10 +52,14 @@ def statuses(variants: Sequence[str] = (), project: Project | None = None) -> li
     found = side_by_side(names, lambda variant: _status(variant, project), LIMIT_S)
     rows = [
         found.get(v)
-        or VariantStatus(v, f"database of {v}", "not known", (f"its database did not answer within {LIMIT_S:g} s",), None)
+        or VariantStatus(
+            v, f"database of {v}", "not known", (f"its database did not answer within {LIMIT_S:g} s",), None
+        )
         for v in names
     ]
-    return [row for row in rows if row.variant in variants or row.variant in TRADED_VARIANTS or row.standing is not None]
+    return [
+        row for row in rows if row.variant in variants or row.variant in TRADED_VARIANTS or row.standing is not None
+    ]
 
 
 def side_by_side(names: Sequence[str], ask: Callable[[str], T], limit_s: float) -> dict[str, T]:
@@ -155,7 +159,9 @@ def _problems(s: Standing, life: Life) -> list[str]:
         found.append(f"entries are paused{_since(s.breaker.paused_at)}: {s.breaker.pause_reason or 'no reason stored'}")
     found += [f"{i.key} since {i.opened_at:%Y-%m-%d %H:%M} UTC: {i.detail}" for i in s.incidents]
     if s.alerts_waiting_since is not None and s.now - s.alerts_waiting_since > ALERT_OVERDUE:
-        found.append(f"{s.alerts_waiting} alerts are not delivered, the first since {s.alerts_waiting_since:%Y-%m-%d %H:%M} UTC")
+        found.append(
+            f"{s.alerts_waiting} alerts are not delivered, the first since {s.alerts_waiting_since:%Y-%m-%d %H:%M} UTC"
+        )
     if s.alerts_given_up:
         found.append(f"{s.alerts_given_up} alerts of the last day were given up; see sigil alerts list")
     if s.audit is not None and s.audit.unexplained:

@@ -170,7 +170,9 @@ def _alone(project: Project) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise LockHeld(f"a supervisor runs already (process {file.read().strip() or 'unknown'}); stop it first") from None
+            raise LockHeld(
+                f"a supervisor runs already (process {file.read().strip() or 'unknown'}); stop it first"
+            ) from None
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

@@ -154,7 +154,9 @@ class Universes:
         """Return the universe's settings that made a scan, and where they are from."""
         if (recorded := reading.scan_settings(self.store.database, stored.id)) is not None:
             try:
-                return merge(self.store.variant, [("its session", recorded)]).settings.universe, "the session that scanned"
+                return merge(
+                    self.store.variant, [("its session", recorded)]
+                ).settings.universe, "the session that scanned"
             except SettingsError:  # a session of another version of Sigil
                 return self._today(), "today's overlay, because its session had other keys"
         return self._today(), "today's overlay, because no session was recorded then"
@@ -269,11 +271,19 @@ def _barred(database: Database, at_ms: int, project: Project) -> tuple[frozenset
     """Return the banned and the held symbols, and a sentence on where they are from."""
     try:
         if migrate.state(database, project.migrations).pending:
-            return frozenset(), frozenset(), f"no bans or positions: the {database.address.place} waits for sigil migrate up"
+            return (
+                frozenset(),
+                frozenset(),
+                f"no bans or positions: the {database.address.place} waits for sigil migrate up",
+            )
         banned, held = reading.barred_and_held_at(database, datetime.fromtimestamp(at_ms / 1000, UTC))
     except DatabaseUnavailable as error:
         return frozenset(), frozenset(), f"no bans or positions: {error}"
-    return banned, held, f"bans ({len(banned)}) and open positions ({len(held)}) of the {database.address.place} at that time"
+    return (
+        banned,
+        held,
+        f"bans ({len(banned)}) and open positions ({len(held)}) of the {database.address.place} at that time",
+    )
 
 
 def _row(stored: StoredScan, symbol: str) -> UniverseRow:

@@ -35,7 +35,9 @@ def demand_session_name(name: str, project: Project) -> None:
         UsageError: it is no name of a session, or a variant has it.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"--name '{name}' must be small letters, digits and _, beginning with a letter, at most 40 of them")
+        raise UsageError(
+            f"--name '{name}' must be small letters, digits and _, beginning with a letter, at most 40 of them"
+        )
     if name in known_variants(project) or name in _RESERVED:
         raise UsageError(f"--name '{name}' is taken by a variant; choose another one")
 

@@ -58,7 +58,9 @@ def test_a_test_of_all_variants_is_json_when_asked(sigil, server, receiver, monk
 def test_without_a_channel_a_test_says_what_to_put_where(sigil, server):
     ran = sigil("alerts", "test", project=server)
     assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith(f"error: no channel for variant 'baseline'; put SIGIL_ALERT_URLS=... into {server.env_file}")
+    assert ran.err.startswith(
+        f"error: no channel for variant 'baseline'; put SIGIL_ALERT_URLS=... into {server.env_file}"
+    )
     assert "discord://webhook_id/webhook_token" in ran.err
     assert len(ran.err.splitlines()) == 1
 
@@ -74,20 +76,23 @@ def test_alerts_are_listed_sent_and_listed_as_sent(sigil, server, outbox, receiv
     failed = sigil("alerts", "send", "--variant", "aggressive", project=server)
     assert failed.status == 1
     assert "aggressive: 0 sent, 1 failed, 0 filtered, 2 waiting" in failed.out
-    assert "refused the connection" in sigil("alerts", "list", "--variant", "aggressive", "--waiting", project=server).out
+    assert (
+        "refused the connection" in sigil("alerts", "list", "--variant", "aggressive", "--waiting", project=server).out
+    )
     receiver.start()
     with outbox.database.transaction() as cur:
         cur.execute("UPDATE alert_channels SET next_attempt_at = now()")
     sent = sigil("alerts", "send", "--variant", "aggressive", "--json", project=server)
-    assert json.loads(sent.out) == {
-        "aggressive": {"sent": 2, "failed": 0, "filtered": 0, "waiting": 0, "errors": []}
-    }
-    documents = json.loads(sigil("alerts", "list", "--variant", "aggressive", "--json", "--limit", "1", project=server).out)
+    assert json.loads(sent.out) == {"aggressive": {"sent": 2, "failed": 0, "filtered": 0, "waiting": 0, "errors": []}}
+    documents = json.loads(
+        sigil("alerts", "list", "--variant", "aggressive", "--json", "--limit", "1", project=server).out
+    )
     assert [(d["title"], d["reason"], d["state"]) for d in documents] == [("exit TST-USDT", "hard_stop", "sent")]
     assert [d["state"] for d in documents[0]["deliveries"]] == ["sent"]
-    assert "no alert of variant aggressive waits" in sigil(
-        "alerts", "list", "--variant", "aggressive", "--waiting", project=server
-    ).out
+    assert (
+        "no alert of variant aggressive waits"
+        in sigil("alerts", "list", "--variant", "aggressive", "--waiting", project=server).out
+    )
 
 
 def test_what_is_wrong_now_stands_under_the_list(sigil, server, outbox):

@@ -182,7 +182,9 @@ def test_a_database_with_rows_is_replaced_only_when_a_person_says_so(sigil, serv
     was = everything(own)
     ran = sigil("db", "restore", str(saved), "--variant", "baseline", project=server)
     assert (ran.status, "give --replace" in ran.err) == (2, True), ran
-    ran = sigil("db", "restore", str(saved), "--variant", "baseline", "--replace", project=server)  # nobody at the keyboard
+    ran = sigil(
+        "db", "restore", str(saved), "--variant", "baseline", "--replace", project=server
+    )  # nobody at the keyboard
     assert ran.status == 1
     assert "deleted for good" in ran.err
     assert ran.err.strip().endswith("error: not restored; nothing was changed")
@@ -267,7 +269,9 @@ def test_a_file_that_is_damaged_or_foreign_is_one_sentence_and_changes_nothing(
 
 def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was(sigil, server, own, tmp_path):
     with own.transaction() as cur:  # more than fits into a pipe, so that the end of the dump is still to come
-        cur.execute("INSERT INTO signals (symbol, rule) SELECT 'TSTUSDT', md5(random()::text) FROM generate_series(1, 20000)")
+        cur.execute(
+            "INSERT INTO signals (symbol, rule) SELECT 'TSTUSDT', md5(random()::text) FROM generate_series(1, 20000)"
+        )
     ran = sigil("db", "backup", "--to", str(tmp_path), "--json", project=server)
     file = json.loads(ran.out)[0]["file"]
     with own.transaction() as cur:
@@ -275,7 +279,9 @@ def test_killed_in_the_middle_of_a_restore_the_database_is_as_it_was(sigil, serv
     was = everything(own)
     holder = own.connect()
     with holder.cursor() as cur:
-        cur.execute("LOCK TABLE operator_acts IN ACCESS SHARE MODE")  # the restore deletes others and then waits for this
+        cur.execute(
+            "LOCK TABLE operator_acts IN ACCESS SHARE MODE"
+        )  # the restore deletes others and then waits for this
     process = subprocess.Popen(
         [sys.executable, "-m", "sigil_ext", "db", "restore", file, "--variant", "baseline", "--replace", "--yes"],
         env={**os.environ, "SIGIL_HOME": str(server.root)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -310,7 +316,9 @@ def test_a_running_session_is_not_restored_over(sigil, server, own, saved):
     link.close()
 
 
-def test_another_programs_database_is_left_alone_even_with_replace(sigil, server, own, saved, empty_database, monkeypatch):
+def test_another_programs_database_is_left_alone_even_with_replace(
+    sigil, server, own, saved, empty_database, monkeypatch
+):
     with empty_database.transaction() as cur:
         cur.execute("CREATE TABLE customers AS SELECT 1 AS id")
     url = os.environ["SIGIL_DATABASE_URL_BASELINE"].replace(own.address.name, empty_database.address.name)
@@ -337,7 +345,9 @@ def test_what_cannot_be_backed_up_is_said_and_no_half_file_stays(sigil, server, 
     assert list((tmp_path / "half").iterdir()) == []
 
 
-def test_the_session_of_a_strategy_is_known_by_its_name_where_it_is_restored(sigil, empty_project, other_project, tmp_path):
+def test_the_session_of_a_strategy_is_known_by_its_name_where_it_is_restored(
+    sigil, empty_project, other_project, tmp_path
+):
     note_session("my_idea", empty_project)
     open_database("my_idea", empty_project).close()
     assert sigil("pause", "--variant", "my_idea", "--reason", "x", project=empty_project).status == 0
@@ -354,7 +364,9 @@ def test_the_session_of_a_strategy_is_known_by_its_name_where_it_is_restored(sig
     restored.close()
 
 
-def test_one_database_that_is_down_keeps_none_of_the_others_from_their_backup(sigil, server, own, tmp_path, monkeypatch):
+def test_one_database_that_is_down_keeps_none_of_the_others_from_their_backup(
+    sigil, server, own, tmp_path, monkeypatch
+):
     for variant in ("MODERATE", "AGGRESSIVE", "UNHINGED"):
         monkeypatch.setenv(f"SIGIL_DATABASE_URL_{variant}", "postgresql://sigil:hidden@127.0.0.1:9/x")
     ran = sigil("db", "backup", "--all", "--to", str(tmp_path), "--json", project=server)
@@ -372,7 +384,13 @@ def test_one_database_that_is_down_keeps_none_of_the_others_from_their_backup(si
 
 def earlier_rows(database: Database) -> dict[str, dict[Any, dict[str, Any]]]:
     """The rows of the earlier bot's tables by their key, in the columns that it knows."""
-    keys = {"signals": "id", "paper_positions": "id", "micro_positions": "id", "symbol_protections": "symbol", "system_state": "key"}
+    keys = {
+        "signals": "id",
+        "paper_positions": "id",
+        "micro_positions": "id",
+        "symbol_protections": "symbol",
+        "system_state": "key",
+    }
     found = {}
     for table, key in keys.items():
         found[table] = {row[key]: row for (row,) in rows(database, f"SELECT to_jsonb(t) FROM {table} AS t")}
@@ -388,10 +406,14 @@ def test_an_upgrade_of_the_earlier_bots_database_a_session_on_it_and_the_way_bac
         for name in ("013_schema.sql", "013_sample.sql"):
             cur.execute((LEGACY / name).read_text())
         for table in ("paper_positions", "micro_positions"):  # before the bundled candles, which the session trades on
-            cur.execute(f"UPDATE {table} SET opened_at = opened_at - interval '2 years', closed_at = closed_at - interval '2 years'")
+            cur.execute(
+                f"UPDATE {table} SET opened_at = opened_at - interval '2 years', closed_at = closed_at - interval '2 years'"
+            )
         cur.execute("UPDATE signals SET created_at = created_at - interval '2 years'")
     was, before = everything(database), earlier_rows(database)
-    ran = sigil("db", "backup", "--to", str(tmp_path), "--json", project=empty_project)  # as the page says: first of all
+    ran = sigil(
+        "db", "backup", "--to", str(tmp_path), "--json", project=empty_project
+    )  # as the page says: first of all
     assert ran.status == 0, ran.err
     file = json.loads(ran.out)[0]["file"]
     assert sigil("migrate", "up", project=empty_project).status == 0
@@ -420,7 +442,9 @@ def test_an_upgrade_of_the_earlier_bots_database_a_session_on_it_and_the_way_bac
                     c: row[c] for c in ("symbol", "qty", "entry_price", "opened_at")
                 }
             else:
-                assert {c: v for c, v in now.items() if c != "high_water"} == {c: v for c, v in row.items() if c != "high_water"}
+                assert {c: v for c, v in now.items() if c != "high_water"} == {
+                    c: v for c, v in row.items() if c != "high_water"
+                }
     assert sigil("migrate", "up", project=empty_project).status == 0
     assert migrate.state(database, empty_project.migrations).pending == ()
 

@@ -55,7 +55,14 @@ ALL = ("baseline", "moderate", "aggressive", "unhinged")
     ("before", "act", "back", "key", "wanted", "note"),
     [
         (["pause"], ["pause"], ["resume"], "paused", True, "note: baseline is paused already"),
-        (["breaker", "trip"], ["breaker", "trip"], ["breaker", "reset"], "tripped", True, "note: baseline is tripped already"),
+        (
+            ["breaker", "trip"],
+            ["breaker", "trip"],
+            ["breaker", "reset"],
+            "tripped",
+            True,
+            "note: baseline is tripped already",
+        ),
     ],
 )
 def test_one_that_stands_so_already_keeps_none_of_the_others_from_the_act(

@@ -38,7 +38,10 @@ IN_THE_WAY: dict[str, tuple[Callable[[Path], None], str]] = {
     "a link to itself": (loop, "TSTUSDT-1m.csv cannot be read: too many levels of symbolic links"),
     "a link to nothing": (dangling, "TSTUSDT-1m.csv cannot be read: no such file or directory"),
     "a header alone": (text(HEAD), "TSTUSDT-1m.csv holds one line and no candle"),
-    "an impossible bar": (text(f"{GOOD}{NOON + MINUTE},1,3,1.5,2,5\n"), "line 3 (2025-06-16 12:01 UTC): impossible bar"),
+    "an impossible bar": (
+        text(f"{GOOD}{NOON + MINUTE},1,3,1.5,2,5\n"),
+        "line 3 (2025-06-16 12:01 UTC): impossible bar",
+    ),
 }
 
 

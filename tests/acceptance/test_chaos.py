@@ -40,7 +40,9 @@ def test_a_session_waits_for_its_database_however_it_went_away(left_alone, tmp_p
 
 def test_a_live_session_goes_on_with_its_exits_while_the_database_is_away_and_enters_nothing(left_alone, tmp_path):
     verdict = Verdict("live")
-    live.disturb(live.parse([*PERIOD, "--outages", "1", "--minutes", "60", "--speed", "3000"]), tmp_path, left_alone, verdict)
+    live.disturb(
+        live.parse([*PERIOD, "--outages", "1", "--minutes", "60", "--speed", "3000"]), tmp_path, left_alone, verdict
+    )
     assert verdict.failed == []
 
 
@@ -52,6 +54,8 @@ def test_of_two_sessions_of_a_variant_one_goes_on_whoever_was_first(left_alone, 
 
 def test_the_load_script_measures_a_session(tmp_path, capsys):
     figures = tmp_path / "figures.json"
-    load.main(["latency", "--symbols", "12", "--minutes", "60", "--keep", str(tmp_path / "load"), "--json", str(figures)])
+    load.main(
+        ["latency", "--symbols", "12", "--minutes", "60", "--keep", str(tmp_path / "load"), "--json", str(figures)]
+    )
     assert Path(figures).exists()
     assert '"hour closes (scan)"' in figures.read_text()

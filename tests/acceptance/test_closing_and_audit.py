@@ -105,8 +105,12 @@ def database_of_the_earlier_bot(project) -> Database:
     up(database, project.migrations)
     with database.transaction() as cursor:  # before the recording, as a database is when its bot is replaced
         for table in ("micro_positions", "paper_positions"):
-            cursor.execute(f"UPDATE {table} SET opened_at = opened_at - interval '3 years', closed_at = closed_at - interval '3 years'")
-        cursor.execute("UPDATE symbol_protections SET expires_at = expires_at - interval '3 years', ban_until = ban_until - interval '3 years'")
+            cursor.execute(
+                f"UPDATE {table} SET opened_at = opened_at - interval '3 years', closed_at = closed_at - interval '3 years'"
+            )
+        cursor.execute(
+            "UPDATE symbol_protections SET expires_at = expires_at - interval '3 years', ban_until = ban_until - interval '3 years'"
+        )
     return database
 
 

@@ -181,7 +181,10 @@ WRONG = [
     (["protections", "add", "nonsense", "--hours", "1", "--new"], "ends with no known quote currency"),
     (["protections", "lift", "DOGS-USDT", "--reason", "x"], "nothing bars DOGS-USDT"),
     (["protections", "add", "TST-USDT", "--hours", "0"], "--hours 0 is not a number of hours from 0.0167"),
-    (["protections", "ban", "TST-USDT", "--hours", "1e-7"], "--hours 1e-07 is not a number of hours from 0.0167 (a minute)"),
+    (
+        ["protections", "ban", "TST-USDT", "--hours", "1e-7"],
+        "--hours 1e-07 is not a number of hours from 0.0167 (a minute)",
+    ),
     (["protections", "ban", "TST-USDT", "--hours", "-3"], "--hours -3 is not"),
     (["protections", "ban", "TST-USDT", "--hours", "nan"], "--hours nan is not"),
     (["protections", "ban", "TST-USDT", "--hours", "inf"], "--hours inf is not"),

@@ -63,6 +63,7 @@ def unused_port() -> int:
 @contextmanager
 def exchange(skew_ms: int = 0) -> Iterator[str]:
     """A server that speaks Binance's protocol, in a thread of its own; yields its address."""
+
     async def start() -> ExchangeServer:
         server = ExchangeServer(Market({}, MarketClock(int(time.time() * 1000))))
         server.skew_ms = skew_ms

@@ -129,7 +129,8 @@ ODD: dict[str, tuple[Callable[[Path], None], str]] = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize(
-    "line", ["config show --variant moderate", "config check", "backtest --variant moderate --candles sample", "db status"]
+    "line",
+    ["config show --variant moderate", "config check", "backtest --variant moderate --candles sample", "db status"],
 )
 def test_what_is_not_what_it_should_be_is_refused_by_all_that_read_it(name, line, tmp_path, sigil_here):
     spoil, words = ODD[name]

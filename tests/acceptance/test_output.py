@@ -24,7 +24,9 @@ SHOW = "config show --variant baseline"
 
 def sigil(line: str, redirect: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
     command = f"exec {sys.executable} -m sigil_ext.entrypoints.cli.main {line} {redirect}"
-    inherited = {k: v for k, v in os.environ.items() if k not in ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "LC_ALL", "LANG")}
+    inherited = {
+        k: v for k, v in os.environ.items() if k not in ("PYTHONUNBUFFERED", "PYTHONIOENCODING", "LC_ALL", "LANG")
+    }
     return subprocess.run(
         ["bash", "-c", command], cwd=ROOT, env=inherited | environment, capture_output=True, text=True, timeout=120,
         errors="surrogateescape",

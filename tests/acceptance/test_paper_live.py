@@ -62,7 +62,9 @@ def expected() -> list[dict]:
 
 
 @pytest.mark.slow
-def test_cut_banned_and_thirty_minutes_away_the_exchange_costs_no_trade_and_every_gap_shows(sigil, empty_project, expected):
+def test_cut_banned_and_thirty_minutes_away_the_exchange_costs_no_trade_and_every_gap_shows(
+    sigil, empty_project, expected
+):
     found = live(empty_project, "feed")
     assert found["processed"] >= MINUTES - 2
     assert plain(found["trades"]) == expected
@@ -117,8 +119,12 @@ def wait_until(what, process: subprocess.Popen[str], seconds: float = 240.0):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_as_it_is_used_a_live_session_scans_by_its_scheduler_survives_a_kill_and_stops_on_sigterm(sigil, empty_project):
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {"SIGIL_HOME": str(empty_project.root)}
-    exchange = subprocess.Popen([sys.executable, "-m", "tests.exchange_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")} | {
+        "SIGIL_HOME": str(empty_project.root)
+    }
+    exchange = subprocess.Popen(
+        [sys.executable, "-m", "tests.exchange_server"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
     session = None
     try:
         assert exchange.stdout is not None

@@ -87,7 +87,9 @@ def test_killed_again_and_again_a_session_makes_the_trades_of_the_backtest(empty
     before = minutes_processed(database)
     assert 200 <= before < 4500
     said = done(command(empty_project, *line))
-    recovered, processed = (int(found) for found in re.search(r"(\d+) minutes recovered, (\d+) processed", said).groups())
+    recovered, processed = (
+        int(found) for found in re.search(r"(\d+) minutes recovered, (\d+) processed", said).groups()
+    )
     assert processed == 4500 - before
     assert recovered <= 2 * CHECKPOINT_EVERY, "a restart goes on from a checkpoint, not from the start"
     assert trades(json.loads(result.read_text())) == expected

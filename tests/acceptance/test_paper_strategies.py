@@ -177,7 +177,16 @@ def write_candles(folder: Path, kind: str, minutes: int) -> None:
             table = csv.writer(file)
             table.writerow(["timestamp", "open", "high", "low", "close", "volume"])
             for t, opened, close, high, low, volume in candles(kind, 3 + seed)[:minutes]:
-                table.writerow([int(t), repr(float(opened)), repr(float(high)), repr(float(low)), repr(float(close)), repr(float(volume))])
+                table.writerow(
+                    [
+                        int(t),
+                        repr(float(opened)),
+                        repr(float(high)),
+                        repr(float(low)),
+                        repr(float(close)),
+                        repr(float(volume)),
+                    ]
+                )
 
 
 def line(name: str, *more: str, of: str | None = None) -> list[str]:
@@ -219,7 +228,10 @@ def expected(bench, tmp_path_factory) -> dict[str, list[dict[str, Any]]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(bench.project.root))
         results = run_all(requests, workers=1)
-    return {name: [trade_row(t) | {"fills": t.fills} for t in r.record.trades] for name, r in zip(CASES, results, strict=True)}
+    return {
+        name: [trade_row(t) | {"fills": t.fills} for t in r.record.trades]
+        for name, r in zip(CASES, results, strict=True)
+    }
 
 
 def minutes_of(database: Database) -> int:
@@ -262,8 +274,12 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
         rows = sorted(cursor.fetchall())
         cursor.execute("SELECT count(*) FROM micro_positions WHERE status <> 'closed'")
         assert cursor.fetchone() == (0,)
-        cursor.execute("SELECT count(*) FILTER (WHERE event = 'entry'), count(*) FILTER (WHERE event = 'exit') FROM alerts")
-        told_from = "2025-06-15T00:01:30"  # the first minute ran without alerts; what the end of the session closes has none
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE event = 'entry'), count(*) FILTER (WHERE event = 'exit') FROM alerts"
+        )
+        told_from = (
+            "2025-06-15T00:01:30"  # the first minute ran without alerts; what the end of the session closes has none
+        )
         entries = sum(trade["opened_at"] > told_from for trade in found)
         exits = sum(trade["closed_at"] > told_from and trade["exit_reason"] != "session_end" for trade in found)
         assert cursor.fetchone() == (entries, exits), "one alert an entry and exit"
@@ -279,7 +295,12 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
         assert "checkpoint not used" not in said, said
         assert any(len(t["fills"]) > 3 for t in expected[name]), "in parts"
         audit = json.loads(bench.sigil("audit", "--variant", name, "--json"))
-        assert (audit["matched"], audit["differing"], audit["paper_only"], audit["backtest_only"]) == (len(found), 0, 0, 0)
+        assert (audit["matched"], audit["differing"], audit["paper_only"], audit["backtest_only"]) == (
+            len(found),
+            0,
+            0,
+            0,
+        )
         assert len(json.loads(bench.sigil("positions", "list", "--variant", name, "--json"))["positions"]) == len(found)
         assert name in bench.sigil("status", "--variant", name)
 

@@ -185,10 +185,12 @@ def test_a_process_that_scans_and_processes_minutes_is_alive(probed: Probed) -> 
         moved = probed.heart.read()
         assert moved is not None
         wait_until(
-            lambda: (row := probed.heart.read()) is not None
-            and row.last_scan_end is not None
-            and row.last_write is not None
-            and row.now - min(row.last_scan_end, row.last_write) < timedelta(minutes=1)
+            lambda: (
+                (row := probed.heart.read()) is not None
+                and row.last_scan_end is not None
+                and row.last_write is not None
+                and row.now - min(row.last_scan_end, row.last_write) < timedelta(minutes=1)
+            )
         )
         look = probed.probe(status=0)
     assert look["alive"] is True
@@ -264,9 +266,11 @@ def test_a_scanner_that_dies_within_a_living_process_is_found(probed: Probed) ->
         probed.pass_time(26)
         before = probed.heart.read()
         wait_until(
-            lambda: (row := probed.heart.read()) is not None
-            and row.last_write is not None
-            and row.now - row.last_write < timedelta(minutes=1)
+            lambda: (
+                (row := probed.heart.read()) is not None
+                and row.last_write is not None
+                and row.now - row.last_write < timedelta(minutes=1)
+            )
         )
         look = probed.probe(status=1)
         after = probed.heart.read()
@@ -458,7 +462,9 @@ def test_a_database_that_falls_silent_within_a_query_does_not_hold_up_the_probe(
     probed: Probed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = probed.database.address
-    script = "import sigil_ext.services.probe as p; p.DEADLINE_S = 3.0; import sigil_ext.entrypoints.cli.main as m; m.main()"
+    script = (
+        "import sigil_ext.services.probe as p; p.DEADLINE_S = 3.0; import sigil_ext.entrypoints.cli.main as m; m.main()"
+    )
     command = [sys.executable, "-c", script, "probe", "--variant", "baseline", "--json"]
     with freezing(probed, b"scanner_heartbeat") as port:
         url = f"postgresql://{address.user}:{address.password.get_secret_value()}@127.0.0.1:{port}/{address.name}"
@@ -504,9 +510,7 @@ def run_baseline(sigil: Callable[..., Any], project: Project, status: int) -> di
     return dict(json.loads(ran.out)["variants"]["baseline"])
 
 
-def test_the_probe_starts_no_server_and_makes_no_database(
-    empty_project: Project, sigil: Callable[..., Any]
-) -> None:
+def test_the_probe_starts_no_server_and_makes_no_database(empty_project: Project, sigil: Callable[..., Any]) -> None:
     ran = sigil("probe", "--json", project=empty_project)
     assert ran.status == 3
     assert {kinds(look)[0] for look in json.loads(ran.out)["variants"].values()} == {"unreachable"}
@@ -608,7 +612,9 @@ def test_after_a_long_outage_the_breaker_trips_as_soon_as_it_can(
     assert probed.probe(status=0)["alive"] is True
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"outages": []}', '{"outages": {"baseline": {"since": 5}}}', "\x00"])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"outages": []}', '{"outages": {"baseline": {"since": 5}}}', "\x00"]
+)
 def test_files_of_the_probe_that_are_broken_are_put_aside_and_said(probed: Probed, content: str) -> None:
     probed.beat()
     home = probed.project.storage / "probe"

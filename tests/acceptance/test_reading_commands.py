@@ -202,7 +202,10 @@ def test_a_symbol_that_begins_later_is_scanned_as_one_without_candles(said, ours
         (["scan", "--variant", "basline", "--candles", "sample"], "baseline"),
         (["scan", "--variant", "baseline", "--candles", "nowhere"], "nowhere"),
         (["scan", "--variant", "baseline", "--candles", str(ROOT / "sample"), "--at", "noon"], "--at"),
-        (["scan", "--variant", "baseline", "--candles", str(ROOT / "sample"), "--at", "2031-01-01"], "outside the candles"),
+        (
+            ["scan", "--variant", "baseline", "--candles", str(ROOT / "sample"), "--at", "2031-01-01"],
+            "outside the candles",
+        ),
         (["scan", "--variant", "legacy", "--candles", str(ROOT / "sample"), "--store"], "research"),
         (["show", "--scan", "7"], "nothing was scanned yet"),
         (["explain", "TST-USDT"], "no scan yet"),
@@ -249,7 +252,9 @@ def test_who_came_and_who_left_is_told_with_the_reasons_then_and_now(said, sigil
     why = {m["symbol"]: m["why"] for m in [*difference["came"], *difference["left"]]}
     assert "number 1 of 2 by score" in why["CCC-USDT"]
     assert "before: atr_too_low: ATR 0.5 % is under universe.min_atr_pct" in why["CCC-USDT"]
-    assert "now volume_too_low: quote volume of 24 h 300,000 USD is under universe.min_quote_volume_usd" in why["AAA-USDT"]
+    assert (
+        "now volume_too_low: quote volume of 24 h 300,000 USD is under universe.min_quote_volume_usd" in why["AAA-USDT"]
+    )
     assert why["BBB-USDT"].startswith("now not in the pool; before: number 2 of 2")
     assert difference["other_reasons"] == [{"symbol": "DDD-USDT", "before": "atr_too_low", "after": "too_young"}]
     back = said("universe", "diff", "2", "1")["difference"]
@@ -333,7 +338,9 @@ def test_positions_of_a_session_are_told_as_its_rows_and_candles_say(replayed, a
         }
         assert shown["signal"]["close"] == pytest.approx(p["entry_price"])
         assert shown["universe"]["reason"] in ("accepted", "held")
-        begun, ended = (datetime.fromisoformat(p[k] or p["price_at"]).timestamp() * 1000 for k in ("opened_at", "closed_at"))
+        begun, ended = (
+            datetime.fromisoformat(p[k] or p["price_at"]).timestamp() * 1000 for k in ("opened_at", "closed_at")
+        )
         stopped = p["exit_reason"] in ("hard_stop", "atr_trail")
         inside = minutes[(minutes[:, 0] >= begun) & (minutes[:, 0] < ended - 60_000 * stopped)]
         risk = p["entry_price"] * p["stop_pct"] / 100

@@ -57,7 +57,9 @@ def install(target: Path, place: Path) -> list[Path]:
     """Run the loop of docs/liveness.md that installs the units, in the checkout `place`, into `target`."""
     page = (ROOT / "docs" / "liveness.md").read_text()
     (loop,) = re.findall(r"^for unit in .*?^done$", page, re.DOTALL | re.MULTILINE)
-    here = loop.replace('| sudo tee "/etc/systemd/system/$(basename "$unit")" >/dev/null', f'> "{target}/$(basename "$unit")"')
+    here = loop.replace(
+        '| sudo tee "/etc/systemd/system/$(basename "$unit")" >/dev/null', f'> "{target}/$(basename "$unit")"'
+    )
     assert here != loop
     (place / "scripts").symlink_to(ROOT / "scripts")
     subprocess.run(["/bin/sh", "-c", here], cwd=place, check=True, env={**os.environ, "PWD": str(place)})

@@ -19,9 +19,7 @@ def test_every_finding_has_a_row(kind: str) -> None:
     assert f"\n| `{kind}` |" in PAGE
 
 
-@pytest.mark.parametrize(
-    "status", [probe.FINE, probe.STALE, 2, probe.UNREACHABLE, probe.WAS_ASLEEP, probe.UNABLE]
-)
+@pytest.mark.parametrize("status", [probe.FINE, probe.STALE, 2, probe.UNREACHABLE, probe.WAS_ASLEEP, probe.UNABLE])
 def test_every_exit_status_has_a_row(status: int) -> None:
     assert f"\n| {status} |" in PAGE
 

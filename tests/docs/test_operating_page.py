@@ -22,7 +22,9 @@ def command_lines() -> list[str]:
     """Return every `sigil ...` of both pages that stands on a line of its own, after sudo, or in a unit or cron line."""
     found = []
     for line in (OPERATING + PAPER).splitlines():
-        if match := re.search(r"(?:^\s*|sigil/\.venv/bin/|trial \.venv/bin/|\{ \.venv/bin/)sigil (?P<rest>[a-z].*)", line):
+        if match := re.search(
+            r"(?:^\s*|sigil/\.venv/bin/|trial \.venv/bin/|\{ \.venv/bin/)sigil (?P<rest>[a-z].*)", line
+        ):
             rest = re.split(r"\s{2,}|\s+#|\\n| >|'\$", match["rest"])[0]
             found.append(rest + (" baseline" if rest.endswith("--variant ") or rest.endswith("--variant") else ""))
     return sorted(set(found))
@@ -56,7 +58,9 @@ def test_a_command_that_does_not_exist_would_be_seen() -> None:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_is_shell(block: str) -> None:
     text = "\n".join(re.sub(r"^    ", "", line) for line in block.splitlines())
-    done = subprocess.run(["/bin/sh", "-n"], input=re.sub(r"\s{4,}.*$", "", text, flags=re.MULTILINE), text=True, capture_output=True)
+    done = subprocess.run(
+        ["/bin/sh", "-n"], input=re.sub(r"\s{4,}.*$", "", text, flags=re.MULTILINE), text=True, capture_output=True
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -47,7 +47,10 @@ def status(now_ms: int) -> dict[str, Any]:
 
 
 def ohlc(pair: str, candles: list[Row], now_ms: int) -> dict[str, Any]:
-    return {"error": [], "result": {pair: [row(c) for c in candles], "last": (now_ms // MINUTE_MS - 1) * MINUTE_MS // 1000}}
+    return {
+        "error": [],
+        "result": {pair: [row(c) for c in candles], "last": (now_ms // MINUTE_MS - 1) * MINUTE_MS // 1000},
+    }
 
 
 def row(candle: Row) -> list[Any]:

@@ -60,4 +60,6 @@ def _show(reports: list[AuditReport]) -> None:
         for d in r.comparison.differences:
             opened = datetime.fromtimestamp(d.opened_at_ms / 1000, UTC)
             what = ", ".join(f"{name} {a} / {b}" for name, (a, b) in d.fields.items())
-            console.print(f"{r.variant} {d.symbol} {opened:%Y-%m-%d %H:%M} {d.kind.replace('_', ' ')}: {d.cause or 'no known cause'} {what}")
+            console.print(
+                f"{r.variant} {d.symbol} {opened:%Y-%m-%d %H:%M} {d.kind.replace('_', ' ')}: {d.cause or 'no known cause'} {what}"
+            )

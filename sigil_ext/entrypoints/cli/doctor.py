@@ -14,7 +14,9 @@ STYLES = {"ok": "", "note": "", "problem": "bold"}
 
 @click.command()
 @click.option("--offline", is_flag=True, help="Ask nothing of the exchange.")
-@click.option("--exchange", default="binance", show_default=True, metavar="NAME", help="As ccxt spells it; public data, no key.")
+@click.option(
+    "--exchange", default="binance", show_default=True, metavar="NAME", help="As ccxt spells it; public data, no key."
+)
 @click.option("--exchange-url", metavar="URL", help="Another server that speaks the exchange's protocol.")
 @json_option()
 @click.pass_context
@@ -29,7 +31,8 @@ def doctor(ctx: click.Context, offline: bool, exchange: str, exchange_url: str |
             {
                 "problems": problems,
                 "lines": [
-                    {"check": line.check, "level": line.level, "found": line.found, "to_do": line.to_do} for line in lines
+                    {"check": line.check, "level": line.level, "found": line.found, "to_do": line.to_do}
+                    for line in lines
                 ],
             }
         )

@@ -33,7 +33,9 @@ def feed() -> None:
 @feed.command()
 @click.option("--feed", "kind", type=click.Choice(["replay", "exchange"]), default="exchange", show_default=True,
               help="Recorded candles, or an exchange's public ones.")  # fmt: skip
-@click.option("--exchange", default="binance", show_default=True, help="As ccxt spells it; for a recording just a name.")
+@click.option(
+    "--exchange", default="binance", show_default=True, help="As ccxt spells it; for a recording just a name."
+)
 @click.option("--exchange-url", metavar="URL", help="Another server that speaks the exchange's protocol.")
 @click.option("--symbols", metavar="A,B|@FILE", help="TST-USDT,DOGS-USDT or @FILE. Default: all of --candles.")
 @click.option("--candles", metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files.")

@@ -44,7 +44,9 @@ class _Lines:
 
     def __call__(self, logger: Any, method: str, event: Any) -> str:
         fields = {k: v for k, v in event.items() if k not in ("event", "level", "timestamp") and v is not None}
-        text = escape(f"{event['timestamp'][11:19]} {event['event']}: " + ", ".join(f"{k} {v}" for k, v in fields.items()))
+        text = escape(
+            f"{event['timestamp'][11:19]} {event['event']}: " + ", ".join(f"{k} {v}" for k, v in fields.items())
+        )
         style = self._STYLES.get(event["level"])
         return f"[{style}]{text}[/]" if style else text
 

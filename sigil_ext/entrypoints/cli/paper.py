@@ -39,31 +39,50 @@ def _writable(context: click.Context, option: click.Parameter, file: Path | None
 
 @click.command()
 @variant_option(multiple=True)
-@click.option("--all", "every", is_flag=True, help="The four variants, each in a process that is started again if it dies.")
 @click.option(
-    "--feed", type=click.Choice(["replay", "exchange", "redis"]), default="replay", show_default=True,
+    "--all", "every", is_flag=True, help="The four variants, each in a process that is started again if it dies."
+)
+@click.option(
+    "--feed",
+    type=click.Choice(["replay", "exchange", "redis"]),
+    default="replay",
+    show_default=True,
     help="Where minutes come from: a recording, an exchange, a stream in Redis.",
 )
 @click.option("--candles", metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files to replay.")
 @click.option("--start", metavar="DATE", help="First instant of a new session on a recording, UTC.")
 @click.option("--finish", metavar="DATE", help="Instant after the last one of a recording, UTC.")
-@click.option("--speed", default="max", show_default=True, metavar="N|max", help="Minutes of a recording in one minute.")
+@click.option(
+    "--speed", default="max", show_default=True, metavar="N|max", help="Minutes of a recording in one minute."
+)
 @click.option("--exchange", default="binance", show_default=True, help="As ccxt spells it; public data, no key.")
 @click.option("--exchange-url", metavar="URL", help="Another server that speaks the exchange's protocol.")
 @click.option("--symbols", metavar="A,B|@FILE", help="The pool of a new session.  [default: all that the feed has]")
 @click.option("--stream", help="The stream in Redis.  [default: that of --exchange]")
 @click.option(
-    "--on-gap", type=click.Choice(["wait", "fill"]), default="wait", show_default=True,
+    "--on-gap",
+    type=click.Choice(["wait", "fill"]),
+    default="wait",
+    show_default=True,
     help="What a stream in Redis lacks: wait for it, or ask the exchange.",
 )
 @click.option(
-    "--until-end/--keep-open", "until_end", default=None,
+    "--until-end/--keep-open",
+    "until_end",
+    default=None,
     help="When the feed ends: close what is open and end the session, or keep it.  [default: end a recording]",
 )
 @click.option("--restart", is_flag=True, help="End a session that was broken off, and begin a new one.")
 @click.option("--fresh", is_flag=True, help="Begin in an empty database; the old one is kept under another name.")
 @click.option("--alerts/--no-alerts", default=None, help="Write alerts.  [default: yes, but not of a recording]")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path), callback=_writable, help="Write the trades, with the keys of the backtest.")
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    callback=_writable,
+    help="Write the trades, with the keys of the backtest.",
+)
 @click.option("--report-lines", is_flag=True, hidden=True)
 @strategy_options()
 @click.option("--name", metavar="NAME", help="Of the session of --strategy, and of its database.  [default: its class]")

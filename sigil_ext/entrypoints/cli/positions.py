@@ -114,7 +114,9 @@ def _print_list(variant: str, found: Listing) -> None:
     console.print(table)
     superseded = f", {found.superseded} superseded" if found.superseded else ""
     more = f"; {found.left_out} older ones are left out, see --limit" if found.left_out else ""
-    click.echo(f"{found.open} open, {found.closed} closed{superseded}, P&L of the closed {found.pnl_usd:+.2f} USD{more}")
+    click.echo(
+        f"{found.open} open, {found.closed} closed{superseded}, P&L of the closed {found.pnl_usd:+.2f} USD{more}"
+    )
 
 
 def _lines(found: Detail) -> list[tuple[str, str]]:
@@ -137,9 +139,15 @@ def _lines(found: Detail) -> list[tuple[str, str]]:
         lines.append(("price now", f"{number(p.price)}{at}" if p.price is not None else "not known: none is recorded"))
     if row.closed_at is not None or row.exit_reason is not None:
         lines += [
-            ("closed", f"{_when(row.closed_at)} UTC at {_number(row.exit_price)}: {row.exit_reason or 'no reason stored'}"),
+            (
+                "closed",
+                f"{_when(row.closed_at)} UTC at {_number(row.exit_price)}: {row.exit_reason or 'no reason stored'}",
+            ),
             ("detail", row.exit_detail or NOTHING),
-            ("result", f"{_signed(row.pnl_usd)} USD after {row.fees_usd:.4f} USD of costs; {_signed(p.r)} R before costs"),
+            (
+                "result",
+                f"{_signed(row.pnl_usd)} USD after {row.fees_usd:.4f} USD of costs; {_signed(p.r)} R before costs",
+            ),
         ]
     source = ", measured from the recorded minutes" if found.measured else ""
     lines.append(("MAE, MFE", f"{_plain(found.mae_r)} R against it, {_plain(found.mfe_r)} R for it{source}"))
@@ -291,7 +299,10 @@ def close_(symbol: str | None, stale: bool, reason: str, variant: str, as_json: 
     closed = close_stale(variant, reason)
     if as_json:
         print_json(
-            [{"table": p.table, "id": p.id, "symbol": p.symbol, "price": price, "source": source} for p, price, source in closed]
+            [
+                {"table": p.table, "id": p.id, "symbol": p.symbol, "price": price, "source": source}
+                for p, price, source in closed
+            ]
         )
         return
     for position, price, source in closed:

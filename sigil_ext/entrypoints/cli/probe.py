@@ -30,7 +30,9 @@ def probe(variants: tuple[str, ...], every: bool, no_trip: bool, as_json: bool) 
     try:
         run = run_probe(list(dict.fromkeys(variants)), trip=not no_trip)
     except OSError as error:
-        raise _CannotProbe(f"the probe cannot use {error.filename or 'this machine'}: {error.strerror or error}") from error
+        raise _CannotProbe(
+            f"the probe cannot use {error.filename or 'this machine'}: {error.strerror or error}"
+        ) from error
     if as_json:
         print_json(run.document())
     else:

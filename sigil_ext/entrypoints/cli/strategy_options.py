@@ -17,7 +17,11 @@ _OPTIONS = (
     click.option("--strategy", metavar="MODULE:CLASS", help="Any Jesse strategy instead of variants."),
     click.option("--timeframe", metavar="T", help="Timeframe of --strategy.  [default: 15m]"),
     click.option(
-        "--data-timeframe", "data_timeframes", multiple=True, metavar="T", help="Further timeframes that --strategy reads."
+        "--data-timeframe",
+        "data_timeframes",
+        multiple=True,
+        metavar="T",
+        help="Further timeframes that --strategy reads.",
     ),
     click.option("--balance", type=float, help="Starting balance of --strategy, USD.  [default: 10000]"),
     click.option("--cost-pct", type=float, help="Cost of a side of --strategy, percent.  [default: 0.15]"),

@@ -181,7 +181,9 @@ def _print_explained(variant: str, found: Explained) -> None:
     click.echo(found.why.sentence)
     if not found.why.follows:
         click.echo(f"The stored reason '{found.row.reason}' does not follow from the settings below.")
-    table = Table("filter", "", "figure against setting", title=f"Settings: {found.settings_from}", title_justify="left")
+    table = Table(
+        "filter", "", "figure against setting", title=f"Settings: {found.settings_from}", title_justify="left"
+    )
     words = {True: "refuses", False: "passes", None: "unknown"}
     for check in found.why.checks:
         table.add_row(check.filter, words[check.refuses], Text(check.sentence), style="bold" if check.refuses else "")
@@ -216,7 +218,11 @@ def _stored_document(stored: StoredScan | None) -> dict[str, Any] | None:
 
 
 def _scan_document(scan: UniverseScan) -> dict[str, Any]:
-    return {"at": _iso(scan.at), "accepted": sorted(scan.accepted), "symbols": [_row_document(row) for row in scan.rows]}
+    return {
+        "at": _iso(scan.at),
+        "accepted": sorted(scan.accepted),
+        "symbols": [_row_document(row) for row in scan.rows],
+    }
 
 
 def _row_document(row: UniverseRow | None) -> dict[str, Any] | None:

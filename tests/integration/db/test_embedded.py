@@ -297,7 +297,9 @@ def test_when_the_port_is_taken_between_choice_and_start_another_is_tried(starte
         stranger.bind(("127.0.0.1", first))
         stranger.listen()
         is_free, asked = local_server.is_free, []
-        monkeypatch.setattr(local_server, "is_free", lambda port: asked.append(port) or len(asked) == 1 or is_free(port))
+        monkeypatch.setattr(
+            local_server, "is_free", lambda port: asked.append(port) or len(asked) == 1 or is_free(port)
+        )
         assert embedded.ensure_running(started).port != first
     assert asked[0] == first
 

@@ -73,11 +73,14 @@ FAULTS = {"kraken": ON_BOTH, "binance": [*ON_BOTH, *LOSING]}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@pytest.mark.parametrize(("name", "confirm"), [("binance", "always"), ("binance", "doubtful"), ("kraken", "always"), ("kraken", "doubtful")])
+@pytest.mark.parametrize(
+    ("name", "confirm"), [("binance", "always"), ("binance", "doubtful"), ("kraken", "always"), ("kraken", "doubtful")]
+)
 def test_whatever_happens_every_minute_comes_once_in_order_and_as_it_was(name, confirm, seed):
     async def work() -> None:
         dice = random.Random(f"{name} {confirm} {seed}")
         async with exchange(name, confirm=confirm) as market:
+
             async def trouble() -> None:
                 while True:
                     await asyncio.sleep(dice.uniform(5, 150))

@@ -14,6 +14,7 @@ from tests.integration.feeds.course import check, kinds, once, watch
 pytestmark = pytest.mark.timeout(120)
 both = pytest.mark.parametrize("name", ["binance", "kraken"])
 
+
 @both
 @pytest.mark.parametrize("confirm", ["always", "doubtful"])
 def test_live_minutes_come_soon_after_they_close(name, confirm):

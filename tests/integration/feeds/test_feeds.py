@@ -146,7 +146,9 @@ def test_a_history_from_an_exchange_that_stays_away_ends_with_a_sentence():
         async with exchange("binance") as market:
             await market.server.go_away()
             began = market.now_ms()
-            with pytest.raises(ExchangeUnreachable, match=r"binance gave no usable answer for 60 s .*check the network"):
+            with pytest.raises(
+                ExchangeUnreachable, match=r"binance gave no usable answer for 60 s .*check the network"
+            ):
                 await past(market, "binance", 0, 50, patience_s=60)
             assert 60_000 < market.now_ms() - began < 120_000
 

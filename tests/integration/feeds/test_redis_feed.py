@@ -274,7 +274,9 @@ def test_one_exchange_connection_feeds_two_sessions_through_an_outage_of_the_exc
                 market.clock.jump(20 * MINUTE_MS)
                 await market.server.come_back()
 
-            first, second, _ = await asyncio.gather(*(take(feed, market.symbols, after, 26) for feed in feeds), outage())
+            first, second, _ = await asyncio.gather(
+                *(take(feed, market.symbols, after, 26) for feed in feeds), outage()
+            )
             assert first == second
             check(first)
             assert market.server.watchers <= 1

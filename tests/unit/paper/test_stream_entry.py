@@ -20,7 +20,11 @@ rows = st.tuples(st.just(float(OPEN_MS)), *[numbers] * 5)
 symbols = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 minutes = st.builds(ClosedMinute, st.just(OPEN_MS), st.dictionaries(symbols, rows, max_size=4), st.booleans())
 events = st.builds(
-    FeedEvent, st.integers(0, 2**53), st.sampled_from(["late", "revised", "lost", "halted"]), st.none() | symbols, symbols
+    FeedEvent,
+    st.integers(0, 2**53),
+    st.sampled_from(["late", "revised", "lost", "halted"]),
+    st.none() | symbols,
+    symbols,
 )
 
 

@@ -104,7 +104,13 @@ def test_a_reason_of_another_version_is_repeated():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(math.nan, "not stored"), (math.inf, "unbounded"), (1234567.0, "1,234,567"), (0.000123456, "0.0001235"), (0.0, "0")],
+    [
+        (math.nan, "not stored"),
+        (math.inf, "unbounded"),
+        (1234567.0, "1,234,567"),
+        (0.000123456, "0.0001235"),
+        (0.0, "0"),
+    ],
 )
 def test_figures_are_short(value, text):
     assert number(value) == text
