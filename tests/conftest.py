@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import psycopg2
 import pytest
 
@@ -21,6 +22,10 @@ from sigil_ext.settings.environment import DatabaseAddress
 from sigil_ext.settings.project import Project
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A first example may compile a rule or meet a busy machine; how long one takes is no law of anything here.
+hypothesis.settings.register_profile("sigil", deadline=None)
+hypothesis.settings.load_profile("sigil")
 
 _numbers = itertools.count(1)
 
