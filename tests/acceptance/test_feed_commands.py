@@ -136,6 +136,7 @@ def test_publisher_and_embedded_server_are_killed_and_every_minute_arrives_once(
     assert "lost: Redis at 127.0.0.1:" in first.communicate()[1]
     began = time.monotonic()
     second = start(*REPLAY, *publishing)
+    wait_until(lambda: str(second.pid) in (feed_status(project=project).streams[0].publisher or ""))
     third = start(*REPLAY, *publishing, "--standby")
     minutes = read(project, STREAM, FIRST - MINUTE_MS, 1000)
     assert {m.open_ms: dict(m.candles) for m in minutes} == recorded(FIRST, FIRST + 360 * MINUTE_MS)

