@@ -1,0 +1,8 @@
+"""The compiled engine of a grid: a variant over all symbols in time order, many cells at once, the trades of Jesse.
+
+Never here: a rule (rules), a report, a statistic, Jesse. Read `trades.py` for what comes out and `run.py` for how.
+"""
+
+from sigil_ext.research.kernel.trades import EXIT_REASONS, TRADE, CellTrades, UnsupportedAxis, from_records
+
+__all__ = ["EXIT_REASONS", "TRADE", "CellTrades", "UnsupportedAxis", "from_records"]
