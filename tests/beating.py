@@ -23,10 +23,12 @@ from sigil_ext.settings.project import find_project
 
 PERIOD_S = 0.05
 VARIANT = "baseline"
+SCANNER_ENDED = "scanner-ended"  # a file in the project, once the thread is gone
 
 
 def main(how: str = "") -> None:
-    address = load_environment(find_project()).database(VARIANT)
+    project = find_project()
+    address = load_environment(project).database(VARIANT)
     assert address is not None
     database = Database(VARIANT, address)
     heart, journal = Heartbeat(database), Journal(database)
@@ -39,6 +41,7 @@ def main(how: str = "") -> None:
             heart.scan_started()
             heart.scan_ended()
             time.sleep(PERIOD_S)
+        (project.root / SCANNER_ENDED).touch()
 
     def end_scanner(number: int, frame: FrameType | None) -> None:
         scanner_dies.set()

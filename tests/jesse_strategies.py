@@ -12,9 +12,11 @@ class WatchesItsBars(Strategy):
     def before(self):
         minutes = self.get_candles(self.exchange, self.symbol, "1m")
         for timeframe, length in (("15m", 15), ("1h", 60)):
-            for bar in self.get_candles(self.exchange, self.symbol, timeframe)[-6:-1]:
-                span = minutes[(minutes[:, 0] >= bar[0]) & (minutes[:, 0] < bar[0] + length * 60_000)]
-                assert len(span), f"a {timeframe} bar at {bar[0]} without a minute in it"
+            begins = minutes[:, 0] - minutes[:, 0] % (length * 60_000)
+            shown = self.get_candles(self.exchange, self.symbol, timeframe)
+            assert np.array_equal(shown[:, 0], np.unique(begins)), f"{timeframe} bars missing at {minutes[-1, 0]}"
+            for bar in shown[-6:-1]:
+                span = minutes[begins == bar[0]]
                 expected = [span[0, 1], span[-1, 2], span[:, 3].max(), span[:, 4].min()]
                 assert np.array_equal(bar[1:5], expected), f"{timeframe} bar at {bar[0]}: {bar[1:5]} not {expected}"
 

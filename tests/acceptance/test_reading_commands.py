@@ -570,7 +570,7 @@ def test_databases_that_are_down_hung_or_missing_have_their_row_and_hold_up_nobo
     try:
         began = time.monotonic()
         document = said("status", status=1)
-        assert time.monotonic() - began < LIMIT_S + 3
+        assert time.monotonic() - began < LIMIT_S + 30, "a hung server would hold it for ever"
     finally:
         hung.close()
     found = {row["variant"]: row for row in document["variants"]}

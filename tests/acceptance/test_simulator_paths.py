@@ -80,6 +80,31 @@ def test_bars_stay_exact_when_orders_fill_on_coarse_candles(sample_lab):
     assert len(run.record.trades) > 50
 
 
+def without_last_minutes(rows, several_bars=False):
+    """Leave out the last minute of two bars in three, and after each such hour, if asked, the next three bars."""
+    number = (rows[:, 0] // 60_000).astype(int)
+    gone = (number % 15 == 14) & (number // 15 % 3 > 0)
+    if several_bars:
+        gone |= number % 240 >= 180
+    return rows[~gone]
+
+
+@pytest.mark.parametrize("several_bars", [False, True], ids=["last minutes", "several bars"])
+def test_no_bar_is_lost_when_an_order_fills_in_the_minute_after_one_that_was_absent(several_bars, sample_lab):
+    """Jesse fills orders before it stores the bar that the same minute completes; the partial bar must not overtake it."""
+    symbols = ("TST-USDT", "NFP-USDT")
+    holed = {s: without_last_minutes(sample_lab.candles[s][:4320], several_bars) for s in symbols}
+    what = StrategyRun("tests.jesse_strategies:WatchesItsBars", "15m", 10_000.0, 0.001, data_timeframes=("1h",))
+    (run,) = sample_lab.run([sample_lab.request(what, symbols=symbols, changed=holed)])
+    exits = {(t.symbol, t.closed_at_ms) for t in run.record.trades}
+    first_minutes = set()
+    for symbol, rows in holed.items():
+        previous = np.diff(rows[:, 0] // 900_000, prepend=-1) > 0
+        overdue = np.r_[False, rows[:-1, 0] % 900_000 != 14 * 60_000]
+        first_minutes |= {(symbol, int(at) + 60_000) for at in rows[previous & overdue, 0]}
+    assert len(exits & first_minutes) > 3, "the case this test is about has to occur"
+
+
 def test_jesse_breaks_on_those_candles_without_the_mend(sample_lab, tmp_path):
     """The reason for the mend: should this test fail, Jesse was mended and `replay.py` may shrink."""
     import subprocess

@@ -304,7 +304,7 @@ def test_a_publisher_and_a_reader_that_are_cancelled_at_any_instant_stop(server)
             link = connect(server.url)
             for task in (publishing, reading):
                 task.cancel()
-            _, going_on = await asyncio.wait([publishing, reading], timeout=5)
+            _, going_on = await asyncio.wait([publishing, reading], timeout=60)
             assert not going_on
             length = await link.xlen(stream)
             assert not await link.exists(lock_key(stream)), "the stream is given free"
