@@ -68,7 +68,7 @@ def test_a_users_strategy_trades_as_in_jesse_to_the_last_float(users_folder, sam
         [sys.executable, "plain.py"], cwd=users_folder, env=environment(), capture_output=True, text=True, check=True
     )
     ours = subprocess.run(
-        [sys.executable, "-m", "sigil_ext", "backtest", "--strategy", "my_module:MyStrategy", "--symbols",
+        [str(Path(sys.executable).with_name("sigil")), "backtest", "--strategy", "my_module:MyStrategy", "--symbols",
          "TST-USDT,NFPUSDT", "--timeframe", "15m", "--candles", str(ROOT / "sample"), "--json"],
         cwd=users_folder, env=environment(), capture_output=True, text=True, check=False,
     )  # fmt: skip

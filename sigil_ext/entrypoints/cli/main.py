@@ -134,6 +134,8 @@ def main() -> None:
     with suppress(ValueError):  # not the main thread: a test
         # Unwind on SIGTERM, so that child processes and temporary files go with the command.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # Where --strategy MODULE:CLASS is looked for, however sigil was started. Last, so that it hides no library.
+    sys.path.append(os.getcwd())
     debug = "--debug" in sys.argv[1:]
     arguments = [a for a in sys.argv[1:] if a != "--debug"] if debug else sys.argv[1:]  # accepted anywhere
     line = ["--debug", *arguments] if debug else arguments
