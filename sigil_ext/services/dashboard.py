@@ -60,11 +60,7 @@ def prepare(project: Project, host: str | None = None, port: int | None = None) 
     database.close()
 
     own = project.storage / "jesse.env"
-    if environment.password is not None:
-        password, password_from = environment.password.get_secret_value(), f"PASSWORD in {project.env_file}"
-    else:
-        kept = dotenv_values(own).get("PASSWORD") if own.exists() else None
-        password, password_from = kept or secrets.token_urlsafe(12), f"PASSWORD in {own}"
+    password, password_from = password_of(project)
     values = {
         "PASSWORD": password,
         "APP_HOST": bind,
@@ -80,6 +76,22 @@ def prepare(project: Project, host: str | None = None, port: int | None = None) 
         values["POSTGRES_SSLMODE"] = mode
     _write(own, values, project.env_file)
     return Dashboard(f"http://{bind}:{at}", own, password_from, project.root)
+
+
+def password_of(project: Project) -> tuple[str, str]:
+    """Return the dashboard's password and where it is written: `.env`, else a file under storage/, made up once.
+
+    Raises:
+        SettingsError: `.env` is refused.
+    """
+    if (given := load_environment(project).password) is not None:
+        return given.get_secret_value(), f"PASSWORD in {project.env_file}"
+    own = project.storage / "jesse.env"
+    kept = dotenv_values(own).get("PASSWORD") if own.exists() else None
+    if not kept:
+        kept = secrets.token_urlsafe(12)
+        _write(own, {"PASSWORD": kept}, project.env_file)
+    return kept, f"PASSWORD in {own}"
 
 
 def become_jesse(dashboard: Dashboard, *, skip_lsp: bool, skip_agent_rules: bool) -> None:

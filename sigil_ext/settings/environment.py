@@ -26,7 +26,8 @@ from sigil_ext.settings.redis_address import REDIS_URL_KEY, RedisAddress, parse_
 
 URL_KEY = "SIGIL_DATABASE_URL"
 ALERT_KEYS = ("SIGIL_ALERT_URLS", "SIGIL_ALERT_EVENTS", "SIGIL_ALERT_EXIT_REASONS")
-_KNOWN_SIGIL_KEYS = (URL_KEY, REDIS_URL_KEY, "SIGIL_MODE", "SIGIL_HOME", *ALERT_KEYS)
+API_KEYS = ("SIGIL_API_TOKEN", "SIGIL_API_ACT_TOKEN")
+_KNOWN_SIGIL_KEYS = (URL_KEY, REDIS_URL_KEY, "SIGIL_MODE", "SIGIL_HOME", *ALERT_KEYS, *API_KEYS)
 _KEYS_OF_VARIANTS = tuple(f"{key}_" for key in (URL_KEY, *ALERT_KEYS))
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
 _URL_OPTIONS = ("host", "sslmode", "sslrootcert", "sslcert", "sslkey", "target_session_attrs")
@@ -85,6 +86,8 @@ class Environment(BaseSettings):
     alert_urls: SecretStr | None = Field(default=None, alias="SIGIL_ALERT_URLS")
     alert_events: str | None = Field(default=None, alias="SIGIL_ALERT_EVENTS")
     alert_exit_reasons: str | None = Field(default=None, alias="SIGIL_ALERT_EXIT_REASONS")
+    api_token: SecretStr | None = Field(default=None, alias="SIGIL_API_TOKEN")
+    api_act_token: SecretStr | None = Field(default=None, alias="SIGIL_API_ACT_TOKEN")
     variant_urls: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
     variant_alerts: Mapping[str, SecretStr] = Field(default_factory=dict, exclude=True)
 

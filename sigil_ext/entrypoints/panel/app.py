@@ -1,0 +1,44 @@
+"""The panel as one ASGI application: routers, login, static files, errors in one shape. Start at `create_app`.
+
+Every path begins with /sigil, so the same application stands alone (`server.py`) or in front of Jesse's
+(`bridge/dashboard_app.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from sigil_ext import __version__
+from sigil_ext.entrypoints.panel import api, errors, login, pages
+from sigil_ext.entrypoints.panel.auth import Keys
+from sigil_ext.entrypoints.panel.context import PanelContext
+from sigil_ext.services.dashboard import password_of
+from sigil_ext.settings.environment import load_environment
+
+HERE = Path(__file__).parent
+
+
+def create_app(context: PanelContext) -> FastAPI:
+    """Return the panel of `context`'s project. Keys are read once; a new password or token needs a restart.
+
+    Raises:
+        SettingsError: `.env` is refused.
+    """
+    environment = load_environment(context.project)
+    app = FastAPI(title="Sigil", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.context = context
+    app.state.keys = Keys(
+        context.project,
+        password_of(context.project)[0],
+        environment.api_token.get_secret_value() if environment.api_token else None,
+        environment.api_act_token.get_secret_value() if environment.api_act_token else None,
+    )
+    app.include_router(login.router)
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.mount("/sigil/static", StaticFiles(directory=HERE / "static"), name="static")
+    errors.install(app)
+    return app

@@ -1,0 +1,5 @@
+"""Pages of the panel. Start at `router`."""
+
+from fastapi import APIRouter
+
+router = APIRouter(prefix="/sigil")
