@@ -132,8 +132,14 @@ def _status(variant: str, project: Project) -> VariantStatus:
     except psycopg2.Error as error:
         said = " ".join(str(error).split())[:200]
         return VariantStatus(variant, place, "not known", (f"the {place} cannot be read: {said}",), None)
+    life, problems = judged(standing)
+    return VariantStatus(variant, place, life, problems, standing)
+
+
+def judged(standing: Standing) -> tuple[Life, tuple[str, ...]]:
+    """Return how a variant lives, and every problem in a sentence."""
     life = _life(standing)
-    return VariantStatus(variant, place, life, tuple(_problems(standing, life)), standing)
+    return life, tuple(_problems(standing, life))
 
 
 def _life(s: Standing) -> Life:
