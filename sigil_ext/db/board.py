@@ -1,0 +1,291 @@
+"""What the panel's pages ask of one variant's database beyond the reading commands. Reads only. Start at `exits`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigil_ext.db.connection import Database
+from sigil_ext.db.postgres_store import store_symbol
+from sigil_ext.db.queries import load
+
+_BOARD = load("board")
+_READING = load("reading")
+
+
+@dataclass(frozen=True, slots=True)
+class ExitSum:
+    """Closed trades of one exit reason: how many, how many won, USD after costs, costs, how long they were held."""
+
+    reason: str
+    trades: int
+    won: int
+    pnl_usd: float
+    fees_usd: float
+    held: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class EquitySpan:
+    """What stretch of time the wallet was recorded for; USD at its beginning and at its highest."""
+
+    first: datetime
+    last: datetime
+    snapshots: int
+    days: int
+    first_usd: float
+    peak_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSignal:
+    """An entry signal and what became of it."""
+
+    symbol: str
+    at: datetime
+    rule: str
+    close: float | None
+    highest_high: float | None
+    volume_ratio: float | None
+    rsi: float | None
+    acted: bool
+    reject_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """The last paper session; `ended_at` None while it may go on."""
+
+    id: int
+    started_at: datetime
+    ended_at: datetime | None
+    settings: Mapping[str, Any]
+    symbols: tuple[str, ...]
+    begins: datetime
+    feed: str
+    strategy: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """Minutes recorded in one hour of the market, how many of them were fetched after an outage, the last write."""
+
+    begins: datetime
+    minutes: int
+    downtime: int
+    written_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ScanRow:
+    """A scan of the pool: for which instant, when it was written, how many of how many symbols may be entered."""
+
+    id: int
+    at: datetime
+    written_at: datetime
+    accepted: int
+    pool: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    at: datetime
+    kind: str
+    symbol: str | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRun:
+    """A run of the probe; no findings: all was well."""
+
+    at: datetime
+    host: str
+    findings: Sequence[Mapping[str, str]]
+    took_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """How an alert channel stands; its name never holds the address."""
+
+    channel: str
+    failures: int
+    last_sent_at: datetime | None
+    failing_since: datetime | None
+    last_error: str | None
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    id: int
+    at: datetime
+    since: datetime
+    until: datetime
+    matched: int
+    paper_only: int
+    backtest_only: int
+    differing: int
+    unexplained: int
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ActRow:
+    """An act of a person or the system; `outcome` only of what a session is asked to do."""
+
+    at: datetime
+    actor: str
+    act: str
+    symbol: str | None
+    reason: str
+    outcome: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the protections' history."""
+
+    symbol: str
+    at: datetime
+    kind: str
+    actor: str
+    reason: str
+    expires_at: datetime | None
+    ban_until: datetime | None
+    violation_count: int
+
+
+def exits(database: Database) -> list[ExitSum]:
+    """Return closed trades of both books by exit reason, the most frequent first."""
+    return [
+        ExitSum(reason, count, won, float(pnl), float(fees), timedelta(seconds=float(held or 0)))
+        for reason, count, won, pnl, fees, held in _rows(database, "exits", variant=database.variant)
+    ]
+
+
+def equity_span(database: Database) -> EquitySpan | None:
+    """Return what stretch of time the wallet was recorded for, None where it never was."""
+    first, last, count, days, peak = _rows(database, "equity_span")[0]
+    if first is None:
+        return None
+    return EquitySpan(first, last, count, days, float(_rows(database, "equity_first")[0][0]), float(peak))
+
+
+def equity_curve(database: Database, since: datetime, until: datetime, points: int) -> list[tuple[datetime, float]]:
+    """Return (time, USD) from `since` on, at most about `points` of them: the last of each stretch of time."""
+    step = max((until - since).total_seconds() / points, 1.0)
+    return [(at, float(usd)) for at, usd in _rows(database, "equity_curve", **{"from": since, "step": step})]
+
+
+def signals(database: Database, limit: int) -> list[StoredSignal]:
+    """Return the newest entry signals, newest first."""
+    return [StoredSignal(store_symbol(row[0]), *row[1:]) for row in _rows(database, "signals", limit=limit)]
+
+
+def protection_changes(database: Database, limit: int) -> list[Change]:
+    """Return the newest changes to protections, newest first."""
+    return [Change(store_symbol(row[0]), *row[1:]) for row in _rows(database, "protection_events", limit=limit)]
+
+
+def last_session(database: Database) -> SessionRow | None:
+    """Return the last paper session, None where there was none."""
+    found = _rows(database, "session")
+    if not found:
+        return None
+    number, started, ended, settings, symbols, start_ms, feed, strategy = found[0]
+    return SessionRow(number, started, ended, settings, tuple(symbols), _utc(start_ms), feed, strategy)
+
+
+def settings_at(database: Database, at: datetime) -> Mapping[str, Any] | None:
+    """Return every key path of the session that traded at an instant, None where no session had begun."""
+    found = _rows(database, "session_at", ms=int(at.timestamp() * 1000))
+    return found[0][1] if found else None
+
+
+def minutes_by_hour(database: Database, session: int, hours: int) -> list[Hour]:
+    """Return the last `hours` hours of the record of a session, oldest first; hours without a minute are left out."""
+    return [
+        Hour(_utc(hour * 3_600_000), count, late, at)
+        for hour, count, late, at in _rows(database, "minutes_by_hour", session=session, hours=hours)
+    ]
+
+
+def minutes(database: Database, symbol: str, since: datetime, until: datetime) -> NDArray[np.float64]:
+    """Return `symbol`'s recorded candles that open in [since, until), of the last session that has any; oldest first.
+
+    Shape (n, 6), Jesse's column order. All minutes are unpacked at once: a chart asks for ten thousand of them.
+    """
+    span = {"since": int(since.timestamp() * 1000), "until": int(until.timestamp() * 1000)}
+    with database.transaction() as cur:
+        cur.execute(_READING["sessions_overlapping"], span)
+        session = cur.fetchone()
+        if session is None or symbol not in session[1]:
+            return np.zeros((0, 6))
+        cur.execute(_READING["minutes_between"], {"id": session[0], **span})
+        rows = [(open_ms, bytes(packed)) for open_ms, packed in cur.fetchall() if packed]
+    table = np.frombuffer(b"".join(packed for _, packed in rows), dtype=np.float64).reshape(-1, 6)
+    opened = np.repeat([float(open_ms) for open_ms, _ in rows], [len(packed) // 48 for _, packed in rows])
+    wanted = table[:, 0] == session[1].index(symbol)
+    return np.column_stack((opened[wanted], table[wanted, 1:]))
+
+
+def scans(database: Database, limit: int) -> list[ScanRow]:
+    """Return the newest scans, newest first."""
+    return [ScanRow(*row) for row in _rows(database, "scans", limit=limit)]
+
+
+def feed_events(database: Database, limit: int) -> list[FeedEvent]:
+    """Return what the feed met lately, newest first."""
+    return [FeedEvent(*row) for row in _rows(database, "feed_events", limit=limit)]
+
+
+def probe_runs(database: Database, limit: int) -> list[ProbeRun]:
+    """Return the newest runs of the probe, newest first."""
+    return [ProbeRun(*row) for row in _rows(database, "probe_runs", limit=limit)]
+
+
+def channels(database: Database) -> list[ChannelRow]:
+    """Return how each alert channel stands that was ever used."""
+    return [ChannelRow(*row) for row in _rows(database, "channels")]
+
+
+def audits(database: Database, limit: int) -> list[AuditRow]:
+    """Return the newest audits, newest first."""
+    return [AuditRow(*row) for row in _rows(database, "audits", limit=limit)]
+
+
+def migrations(database: Database) -> list[tuple[int, str, datetime]]:
+    """Return (version, name, applied at) of the schema, newest first."""
+    return [(int(version), name, at) for version, name, at in _rows(database, "migrations")]
+
+
+def jobs(database: Database) -> list[tuple[str, datetime | None]]:
+    """Return (id, next run) of the scheduler's stored jobs; empty before a session on a live feed ran."""
+    if not _rows(database, "jobs_there")[0][0]:
+        return []
+    return [(name, at) for name, at in _rows(database, "jobs")]
+
+
+def acts(database: Database, limit: int) -> list[ActRow]:
+    """Return the newest acts upon breaker, pause, protections and positions, newest first."""
+    found = [ActRow(*row) for row in _rows(database, "acts", limit=limit)]
+    return [
+        ActRow(a.at, a.actor, a.act, store_symbol(a.symbol) if a.symbol else None, a.reason, a.outcome) for a in found
+    ]
+
+
+def _rows(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
+    with database.transaction() as cur:
+        cur.execute(_BOARD[name], values or None)
+        return cur.fetchall()
+
+
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

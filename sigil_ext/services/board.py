@@ -1,0 +1,115 @@
+"""What the panel's overview shows of one variant: how it lives, what it holds, what it brought, how far from the gate.
+
+Questions to one database, each a plain function of it, so that the panel may ask all variants side by side. Start at
+`overview`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sigil_ext.db import board
+from sigil_ext.db.board import EquitySpan, ExitSum
+from sigil_ext.db.connection import Database
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.standing import Standing, read_standing
+from sigil_ext.services.positions import Position, Positions
+from sigil_ext.services.status import Life, judged
+
+GATE_DAYS = 30
+GATE_WIN_RATE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class GateStep:
+    """One condition of the graduation gate. `met` None: nothing to judge by yet. `share` 0..1 of the way there."""
+
+    name: str
+    met: bool | None
+    said: str
+    share: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How a variant lives, for the head of every page that shows it."""
+
+    life: Life
+    problems: tuple[str, ...]
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One column of the overview."""
+
+    head: Head
+    held: tuple[Position, ...]
+    exits: tuple[ExitSum, ...]
+    span: EquitySpan | None
+    gate: tuple[GateStep, ...]
+
+    @property
+    def trades(self) -> int:
+        return sum(e.trades for e in self.exits)
+
+    @property
+    def won(self) -> int:
+        return sum(e.won for e in self.exits)
+
+    @property
+    def hard_stops(self) -> ExitSum | None:
+        return next((e for e in self.exits if e.reason == "hard_stop"), None)
+
+
+def head(database: Database) -> Head:
+    """Return how the variant of `database` lives."""
+    standing = read_standing(database)
+    life, problems = judged(standing)
+    return Head(life, problems, standing)
+
+
+def overview(database: Database) -> Overview:
+    """Return the column of the variant of `database`."""
+    at_the_head = head(database)
+    exits = board.exits(database)
+    span = board.equity_span(database)
+    held = Positions(PostgresStore(database)).listed("open").positions
+    return Overview(at_the_head, held, tuple(exits), span, gate(at_the_head.standing, exits, span))
+
+
+def gate(standing: Standing, exits: Sequence[ExitSum], span: EquitySpan | None) -> tuple[GateStep, ...]:
+    """Return how far the paper record is from graduation, at a glance; the verdict with intervals is `sigil gate`'s."""
+    days = span.days if span else 0
+    trades, won = sum(e.trades for e in exits), sum(e.won for e in exits)
+    pnl, rate = standing.pnl_usd, won / trades if trades else 0.0
+    audit = standing.audit
+    return (
+        GateStep("days", days >= GATE_DAYS, f"{days} of {GATE_DAYS} days recorded", min(1.0, days / GATE_DAYS)),
+        GateStep("pnl", pnl > 0 if trades else None, f"P&L {pnl:+.2f} USD of {trades} closed trades, must be above 0"),
+        GateStep(
+            "win_rate",
+            rate > GATE_WIN_RATE if trades else None,
+            f"{rate:.0%} of {trades} trades won, must be above {GATE_WIN_RATE:.0%}"
+            if trades
+            else "no closed trade yet",
+        ),
+        GateStep(
+            "audit",
+            None if audit is None else audit.unexplained == 0,
+            "no audit yet"
+            if audit is None
+            else f"last audit: {audit.matched} matched, {audit.unexplained} differences unexplained",
+        ),
+    )
+
+
+def equity(database: Database, window: timedelta | None, points: int = 400) -> list[tuple[datetime, float]]:
+    """Return (time, USD) of the recorded wallet, the last `window` of it or all, in about `points` points."""
+    span = board.equity_span(database)
+    if span is None:
+        return []
+    since = span.first if window is None else max(span.first, span.last - window)
+    return board.equity_curve(database, since, span.last, points)
