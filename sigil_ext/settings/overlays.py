@@ -67,7 +67,7 @@ def merge(name: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Variant
     for origin, layer in layers:
         for path, value in layer.items():
             if path not in KEY_PATHS:
-                raise SettingsError(f"unknown key '{path}' in {origin}; {_key_hint(path)}")
+                raise SettingsError(f"unknown key '{path}' in {origin}; {key_hint(path)}")
             _demand_kind(path, value, origin)
             values[path], origins[path] = value, origin
     try:
@@ -170,7 +170,8 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _key_hint(path: str) -> str:
+def key_hint(path: str) -> str:
+    """Return the way out for an unknown key path: the key of the same name elsewhere, else the nearest ones."""
     leaf = path.rsplit(".", 1)[-1]
     same_leaf = [known for known in KEY_PATHS if known.rsplit(".", 1)[-1] == leaf]
     return f"did you mean '{same_leaf[0]}'?" if same_leaf else hint(path, KEY_PATHS)
