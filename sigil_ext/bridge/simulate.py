@@ -48,7 +48,7 @@ class StrategyRun:
 
 @dataclass(frozen=True, slots=True)
 class SimulationRequest:
-    """What to run, on which candles (`candles`: symbol -> .npy file with Jesse's columns), over which period.
+    """What to run, on which candles (symbol -> .npy file, or array, with Jesse's columns), over which period.
 
     Candles may begin before `start_ms`: those are warm-up. `finish_ms` is exclusive. The rest is for audits: nothing is
     scanned or entered before `trades_from_ms`, the wallet begins with `cash` USD, and people do what `script` says; a foreign
@@ -56,7 +56,7 @@ class SimulationRequest:
     """
 
     what: Variant | StrategyRun
-    candles: Mapping[str, Path]
+    candles: Mapping[str, Path | NDArray[np.float64]]
     start_ms: int
     finish_ms: int
     exchange: str = "Binance Spot"
@@ -99,7 +99,7 @@ def simulate(request: SimulationRequest, progress: Callable[[float], None] = lam
     from jesse import research
     from jesse.store import store as jesse_store
 
-    candles = {symbol: np.load(path, mmap_mode="r") for symbol, path in request.candles.items()}
+    candles = {s: np.load(c, mmap_mode="r") if isinstance(c, Path) else c for s, c in request.candles.items()}
     span = max(1, request.finish_ms - request.start_ms)
 
     def on_time(now_ms: int) -> None:

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from multiprocessing import connection, get_context
 from typing import IO, TYPE_CHECKING, Any, cast
 
@@ -41,6 +41,27 @@ def run_all(
         SimulationFailed: the host or a child died.
     """
     results: dict[int, SimulationResult] = {}
+    with contextlib.closing(run_each(requests, workers, on_progress)) as runs:
+        for index, outcome in runs:
+            if isinstance(outcome, SigilError):
+                raise outcome
+            results[index] = outcome
+    return [results[index] for index in range(len(requests))]
+
+
+def run_each(
+    requests: Sequence[SimulationRequest],
+    workers: int,
+    on_progress: Callable[[int, float], None] = lambda index, share: None,
+) -> Generator[tuple[int, SimulationResult | SigilError], None, None]:
+    """Yield (index, result) as runs end; a run that failed yields its error, the others go on. Closing it ends them all.
+
+    Args:
+        on_progress: called with the index of a request and its share done, 0..1.
+    Raises:
+        SimulationFailed: the host died.
+    """
+    ended = 0
     with tempfile.TemporaryDirectory(prefix="sigil-run-") as folder, open(f"{folder}/log", "w+") as log:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
@@ -53,18 +74,22 @@ def run_all(
         try:
             pickle.dump((list(requests), workers), host.stdin)
             host.stdin.flush()
-            while len(results) < len(requests):
+            while ended < len(requests):
                 message = _read(host.stdout)
                 if message is None:
                     raise SimulationFailed(f"the simulation process died: {_last_line(log)}")
                 if message.kind == "progress":
                     on_progress(message.index, message.payload)
-                elif message.kind == "done":
-                    results[message.index] = message.payload
+                    continue
+                ended += 1
+                if message.kind == "done":
                     on_progress(message.index, 1.0)
+                    yield message.index, message.payload
                 else:
                     wrong_use, sentence, trace = message.payload
-                    raise (UsageError if wrong_use else SimulationFailed)(sentence) from SimulationFailed(trace)
+                    error = (UsageError if wrong_use else SimulationFailed)(sentence)
+                    error.__cause__ = SimulationFailed(trace)
+                    yield message.index, error
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(host.pid, signal.SIGKILL)  # the children are in its group
@@ -72,7 +97,6 @@ def run_all(
             with contextlib.suppress(BrokenPipeError):
                 host.stdin.close()
             host.wait()
-    return [results[index] for index in range(len(requests))]
 
 
 def _read(stream: IO[bytes]) -> Message | None:
