@@ -7,6 +7,7 @@ number that only looks like one. Read `evidence.py` first: it puts the parts tog
 from sigil_ext.research.statistics.bootstrap import (
     block_length,
     bootstrap_mean,
+    bootstrap_ratio,
     bootstrap_sharpe,
     bootstrap_total,
     bootstrap_win_rate,
@@ -38,6 +39,7 @@ __all__ = [
     "backtest_overfitting",
     "block_length",
     "bootstrap_mean",
+    "bootstrap_ratio",
     "bootstrap_sharpe",
     "bootstrap_total",
     "bootstrap_win_rate",

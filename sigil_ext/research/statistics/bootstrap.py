@@ -87,20 +87,43 @@ def bootstrap_win_rate(
     if won.shape != closed.shape or (won > closed).any() or (won < 0).any():
         raise ValueError("wins and trades must be of the same days, with 0 <= wins <= trades")
     demand_share(confidence, "confidence")
-    total = float(closed.sum())
+    return bootstrap_ratio(won, closed, seed=seed, confidence=confidence, reps=reps, what="trade was closed")
+
+
+def bootstrap_ratio(
+    sums: Floats,
+    counts: Floats,
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    reps: int = REPS,
+    what: str = "value was counted",
+) -> Estimate:
+    """Return sum over count of values that hang together within a day (mean P&L of a trade, a share of trades).
+
+    Args:
+        sums, counts: of the values of each day; days without one are 0 and 0. what: for the reason, if there is none.
+    """
+    above, below = series(sums, "sums"), series(counts, "counts")
+    if above.shape != below.shape or (below < 0).any():
+        raise ValueError("sums and counts must be of the same days, and no count under 0")
+    demand_share(confidence, "confidence")
+    total = float(below.sum())
     if not total:
-        return unknown("no trade was closed")
-    value, n = float(won.sum()) / total, int(total)
-    with_trades = closed > 0
-    if with_trades.sum() < FEW_DAYS:
-        return Estimate(value, n=n, reason=f"trades closed on {with_trades.sum()} day(s); an interval needs {FEW_DAYS}")
-    if is_constant(won[with_trades] / closed[with_trades]):
-        return Estimate(value, n=n, reason="every day has the same win rate; see the interval of the proportion")
-    block = block_length(won - value * closed)
-    picked = drawn_days(len(won), block, reps, seed)
-    counts = closed[picked].sum(axis=1)
-    rates = won[picked].sum(axis=1)[counts > 0] / counts[counts > 0]
-    low, high = _percentiles(rates, confidence)
+        return unknown(f"no {what}")
+    value, n = float(above.sum()) / total, int(total)
+    used = below > 0
+    if used.sum() < FEW_DAYS:
+        return Estimate(
+            value, n=n, reason=f"{used.sum()} day(s) with any are too few for an interval; it needs {FEW_DAYS}"
+        )
+    if is_constant(above[used] / below[used]):
+        return Estimate(value, n=n, reason="every day has the same mean: nothing says how days vary")
+    block = block_length(above - value * below)
+    picked = drawn_days(len(above), block, reps, seed)
+    drawn = below[picked].sum(axis=1)
+    ratios = above[picked].sum(axis=1)[drawn > 0] / drawn[drawn > 0]
+    low, high = _percentiles(ratios, confidence)
     return Estimate(value, low, high, confidence, n, block)
 
 

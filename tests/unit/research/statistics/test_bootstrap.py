@@ -9,6 +9,7 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from sigil_ext.research.statistics import (
     block_length,
     bootstrap_mean,
+    bootstrap_ratio,
     bootstrap_sharpe,
     bootstrap_total,
     bootstrap_win_rate,
@@ -148,3 +149,13 @@ def test_a_win_rate_of_always_has_no_interval_here():
 def test_more_wins_than_trades_are_refused():
     with pytest.raises(ValueError, match="0 <= wins <= trades"):
         bootstrap_win_rate(np.array([2.0]), np.array([1.0]), seed=1)
+
+
+def test_with_one_value_a_day_a_ratio_is_the_mean():
+    daily = noise(80)
+    ratio, mean = bootstrap_ratio(daily, np.ones(80), seed=6), bootstrap_mean(daily, seed=6)
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((mean.value, mean.low, mean.high))
+
+
+def test_a_ratio_of_nothing_is_unknown():
+    assert bootstrap_ratio(np.zeros(30), np.zeros(30), seed=1).reason == "no value was counted"
