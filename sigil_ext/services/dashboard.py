@@ -48,7 +48,7 @@ def prepare(project: Project, host: str | None = None, port: int | None = None) 
     project.storage.mkdir(exist_ok=True)
     environment = load_environment(project)
     bind, at = host or environment.app_host, port or environment.app_port
-    _check_free(bind, at)
+    demand_free_port(bind, at)
     address = resolve_address(project, BASELINE)
     create_if_missing(address)
     database = Database(BASELINE, address)
@@ -94,20 +94,24 @@ def password_of(project: Project) -> tuple[str, str]:
     return kept, f"PASSWORD in {own}"
 
 
-def become_jesse(dashboard: Dashboard, *, skip_lsp: bool, skip_agent_rules: bool) -> None:
-    """Replace this process by `jesse run` in the project folder. Does not return."""
+def become_jesse(dashboard: Dashboard, start: str, *, skip_lsp: bool, skip_agent_rules: bool) -> None:
+    """Replace this process by `start`, a line of Python that is given the arguments of `jesse run`. Does not return."""
     arguments = ["run", *(["--skip-lsp"] if skip_lsp else []), *(["--skip-agent-rules"] if skip_agent_rules else [])]
     environment = {**os.environ, "JESSE_ENV_FILE": str(dashboard.env_file)}
     environment["PYTHONPATH"] = os.pathsep.join(
         [str(dashboard.root), *filter(None, [os.environ.get("PYTHONPATH")])]
     )  # strategies import sigil_ext, installed or not
     os.chdir(dashboard.root)
-    start = "import sys; from jesse.cli import cli; sys.argv[0] = 'jesse'; cli()"
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, "-c", start, *arguments], environment)
 
 
-def _check_free(host: str, port: int) -> None:
+def demand_free_port(host: str, port: int) -> None:
+    """Refuse an address that cannot be listened on.
+
+    Raises:
+        UsageError: it is taken, or not this machine's.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

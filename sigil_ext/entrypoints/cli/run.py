@@ -6,6 +6,8 @@ import rich_click as click
 
 from sigil_ext.entrypoints.cli.paper import paper
 
+_START = "import sys; from sigil_ext.entrypoints.panel.server import beside_jesse; beside_jesse(sys.argv[1:])"
+
 
 @click.group(invoke_without_command=True)
 @click.option("--host", help="Address to listen on.  [default: 127.0.0.1, or APP_HOST in .env]")
@@ -28,7 +30,8 @@ def run(ctx: click.Context, host: str | None, port: int | None, lsp: bool, agent
         click.echo(f"warning: {warning}", err=True)
     dashboard = prepare(project, host, port)
     click.echo(f"Jesse's dashboard: {dashboard.url} (password: {dashboard.password_from}); Ctrl-C stops it")
-    become_jesse(dashboard, skip_lsp=not lsp, skip_agent_rules=not agent_rules)
+    click.echo(f"Sigil's panel: {dashboard.url}/sigil/")
+    become_jesse(dashboard, _START, skip_lsp=not lsp, skip_agent_rules=not agent_rules)
 
 
 run.add_command(paper)

@@ -15,13 +15,15 @@ from sigil_ext import __version__
 from sigil_ext.entrypoints.panel import api, errors, login, pages
 from sigil_ext.entrypoints.panel.auth import Keys
 from sigil_ext.entrypoints.panel.context import PanelContext
+from sigil_ext.entrypoints.panel.limits import Guarded, Limits
 from sigil_ext.services.dashboard import password_of
 from sigil_ext.settings.environment import load_environment
 
+PREFIX = "/sigil"
 HERE = Path(__file__).parent
 
 
-def create_app(context: PanelContext) -> FastAPI:
+def create_app(context: PanelContext, limits: Limits | None = None) -> FastAPI:
     """Return the panel of `context`'s project. Keys are read once; a new password or token needs a restart.
 
     Raises:
@@ -41,4 +43,6 @@ def create_app(context: PanelContext) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/sigil/static", StaticFiles(directory=HERE / "static"), name="static")
     errors.install(app)
+    app.add_middleware(Guarded, limits=limits)
+    context.acts_enabled = environment.api_act_token is not None
     return app

@@ -49,11 +49,11 @@ class Viewer:
 
 
 class Refused(Exception):
-    """The request may not be answered: an HTTP status, a code for programs, a sentence for people."""
+    """The request is not answered: an HTTP status, a code for programs, a sentence for people."""
 
-    def __init__(self, status: int, code: str, sentence: str) -> None:
+    def __init__(self, status: int, code: str, sentence: str, field: str | None = None) -> None:
         super().__init__(sentence)
-        self.status, self.code, self.sentence = status, code, sentence
+        self.status, self.code, self.sentence, self.field = status, code, sentence, field
 
 
 class LoginNeeded(Exception):

@@ -192,6 +192,7 @@ class PanelContext:
         self.project = project
         self.beside_jesse = beside_jesse
         self.deadline_s = deadline_s
+        self.acts_enabled = False  # for programs; the application says so where a token for acts is configured
         self._variants: dict[str, _Variant] = {}
         self._lock = threading.Lock()
 

@@ -1,0 +1,183 @@
+"""What no caller may exceed, before any handler runs: size and time of a request, requests a minute, logins a minute; and
+the headers that keep a browser from doing what no page of ours asked for.
+
+Pure ASGI, so that streams pass untouched. Start at `Guarded`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sigil_ext.entrypoints.panel.errors import problem
+
+_log = logging.getLogger(__name__)
+_CSP = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none';"
+    " form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_LOGIN = "/sigil/login"
+_STATIC = "/sigil/static/"
+_SESSION_COOKIE = "sigil_session"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one caller may ask for; a caller is a token, a session, or without either an address."""
+
+    body_bytes: int = 16_384
+    query_bytes: int = 8_192
+    seconds: float = 15.0
+    act_seconds: float = 150.0
+    requests_a_minute: int = 1200
+    burst: int = 240
+    strangers_a_minute: int = 60
+    strangers_burst: int = 60
+    logins_a_minute: int = 10
+    callers_kept: int = 10_000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    level: float
+    at: float
+
+
+@dataclass(slots=True)
+class Rate:
+    """Token buckets, one a caller; the callers of longest ago are forgotten first."""
+
+    a_minute: float
+    burst: float
+    kept: int
+    _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
+
+    def wait_s(self, caller: str, now: float, *, take: bool = True) -> float:
+        """Return 0 if `caller` may go on, else for how many seconds not."""
+        bucket = self._buckets.pop(caller, None) or _Bucket(self.burst, now)
+        bucket.level = min(self.burst, bucket.level + (now - bucket.at) * self.a_minute / 60)
+        bucket.at = now
+        allowed = bucket.level >= 1
+        if allowed and take:
+            bucket.level -= 1
+        self._buckets[caller] = bucket
+        while len(self._buckets) > self.kept:
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - bucket.level) * 60 / self.a_minute
+
+
+class _TooLarge(Exception):
+    """The body is larger than anything that is asked for here."""
+
+
+class Guarded:
+    """The application behind its limits."""
+
+    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
+        self.app, self.limits = app, limits or Limits()
+        one = self.limits
+        self._known = Rate(one.requests_a_minute, one.burst, one.callers_kept)
+        self._strangers = Rate(one.strangers_a_minute, one.strangers_burst, one.callers_kept)
+        self._logins = Rate(one.logins_a_minute, one.logins_a_minute, one.callers_kept)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        sender = _Sender(send, revalidate=scope["path"].startswith(_STATIC))
+        headers = Headers(scope=scope)
+        caller, address = _caller(headers, scope)
+        if (wait_s := self._wait_s(scope, caller, address)) > 0:
+            after = {"Retry-After": str(int(wait_s) + 1)}
+            await problem(429, "too_many_requests", f"too many requests; wait {int(wait_s) + 1} s", None, after)(
+                scope, receive, sender
+            )
+            return
+        if len(scope.get("query_string", b"")) > self.limits.query_bytes:
+            await problem(413, "too_large", "the address is too long")(scope, receive, sender)
+            return
+        await self._served(scope, self._measured(headers, receive), sender)
+        if sender.status == 401:  # a stranger: whoever guesses tokens is slowed down by address, whatever token it was
+            self._strangers.wait_s(address, time.monotonic())
+
+    def _wait_s(self, scope: Scope, caller: str, address: str) -> float:
+        now = time.monotonic()
+        if scope["path"].startswith(_STATIC):
+            return 0.0
+        if scope["path"] == _LOGIN and scope["method"] == "POST":
+            return self._logins.wait_s(address, now)
+        return max(self._known.wait_s(caller, now), self._strangers.wait_s(address, now, take=False))
+
+    async def _served(self, scope: Scope, receive: Receive, sender: _Sender) -> None:
+        acting = "/acts/" in scope["path"] and scope["method"] == "POST"
+        limit = self.limits.act_seconds if acting else self.limits.seconds
+        refusal = None
+        try:
+            async with asyncio.timeout(limit):
+                await self.app(scope, receive, sender)
+        except _TooLarge:
+            refusal = problem(413, "too_large", f"the body is larger than {self.limits.body_bytes} bytes")
+        except TimeoutError:
+            refusal = problem(503, "too_slow", f"this took longer than {limit:g} s and was given up")
+        except Exception as error:  # noqa: BLE001 - the last place that can answer; the log keeps the traceback
+            _log.error("unexpected error", exc_info=error)
+            refusal = problem(500, "internal", "something went wrong here; the server's log says what")
+        if refusal is not None and not sender.status:
+            await refusal(scope, receive, sender)
+
+    def _measured(self, headers: Headers, receive: Receive) -> Receive:
+        told = headers.get("content-length", "0")
+        limit, seen = self.limits.body_bytes, 0
+
+        async def measured() -> Message:
+            nonlocal seen
+            message = await receive()
+            if message["type"] == "http.request":
+                seen += len(message.get("body", b""))
+                if seen > limit or (told.isdigit() and int(told) > limit):
+                    raise _TooLarge
+            return message
+
+        return measured
+
+
+class _Sender:
+    """Adds the headers that every answer has unless its handler said otherwise, and remembers the status."""
+
+    def __init__(self, send: Send, *, revalidate: bool) -> None:
+        self._send = send
+        self._headers = {**_HEADERS, "Cache-Control": "no-cache"} if revalidate else _HEADERS
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in self._headers.items():
+                headers.setdefault(name, value)
+        await self._send(message)
+
+
+def _caller(headers: Headers, scope: Scope) -> tuple[str, str]:
+    """Return whose requests are counted together, and the address. A secret is never kept, only its digest."""
+    address = scope["client"][0] if scope.get("client") else "unknown"
+    secret = headers.get("authorization") or cookie_parser(headers.get("cookie", "")).get(_SESSION_COOKIE)
+    if not secret:
+        return f"address {address}", address
+    return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), address

@@ -1,0 +1,398 @@
+"""How one variant does: whether it lives, its wallet, what its trades brought and by which exit, how near its limits it is.
+
+Every function is one question to one database. Start at `summary`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sigil_ext.db import board
+from sigil_ext.db.connection import Database
+from sigil_ext.db.postgres_store import store_symbol
+from sigil_ext.db.standing import Standing, read_standing
+from sigil_ext.errors import UsageError
+from sigil_ext.rules.breaker import BREAKER_TRIPS
+from sigil_ext.services.board import gate
+from sigil_ext.services.readings import Window, positions, rows
+from sigil_ext.services.status import judged
+from sigil_ext.settings.models import VariantSettings
+from sigil_ext.settings.overlays import load_variant, merge
+
+MOST_POINTS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerView:
+    """The breaker and the pause; either blocks entries and nothing else."""
+
+    variant: str
+    entries_blocked: bool
+    tripped: bool
+    tripped_at: datetime | None
+    tripped_by: str | None
+    reason: str | None
+    paused: bool
+    paused_at: datetime | None
+    paused_by: str | None
+    pause_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatView:
+    """How a variant lives; ages in seconds by the database's clock, null of what never was."""
+
+    variant: str
+    life: str
+    state: str | None
+    feed: str | None
+    session_id: int | None
+    connected: bool
+    last_scan_start: datetime | None
+    last_scan_end: datetime | None
+    last_candle: datetime | None
+    last_write: datetime | None
+    scan_age_s: float | None
+    candle_age_s: float | None
+    write_age_s: float | None
+    probed_at: datetime | None
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantView:
+    """One variant at a glance."""
+
+    variant: str
+    life: str
+    problems: tuple[str, ...]
+    market_now: datetime
+    equity_usd: float | None
+    cash_usd: float | None
+    positions_usd: float | None
+    equity_at: datetime | None
+    pnl_usd: float
+    pnl_today_usd: float
+    open_positions: int
+    closed_positions: int
+    hard_stop_share: float | None
+    win_rate: float | None
+    bans: int
+    cooldowns: int
+    breaker: BreakerView
+    heartbeat: HeartbeatView
+    universe_accepted: int | None
+    universe_pool: int | None
+    alerts_waiting: int
+    database_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """The wallet at an instant, USD."""
+
+    at: datetime
+    equity_usd: float
+    cash_usd: float
+    positions_usd: float
+    open_positions: int
+
+
+@dataclass(frozen=True, slots=True)
+class EquityCurve:
+    """The recorded wallet in at most about so many points as were asked for: the last of each stretch of time."""
+
+    variant: str
+    points: tuple[EquityPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonView:
+    """Closed trades of one exit reason."""
+
+    exit_reason: str
+    trades: int
+    share: float
+    wins: int
+    pnl_usd: float
+    fees_usd: float
+    mean_pnl_usd: float
+    mean_held_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class DayView:
+    """Trades closed on one UTC day."""
+
+    day: date
+    trades: int
+    pnl_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolView:
+    """Closed trades of one symbol."""
+
+    symbol: str
+    trades: int
+    pnl_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceView:
+    """What closed trades brought, after costs. `win_rate_needed` is the one at which wins and losses of this size cancel."""
+
+    variant: str
+    trades: int
+    wins: int
+    win_rate: float | None
+    win_rate_needed: float | None
+    pnl_usd: float
+    fees_usd: float
+    mean_win_usd: float | None
+    mean_loss_usd: float | None
+    payoff_ratio: float | None
+    profit_factor: float | None
+    max_drawdown_usd: float | None
+    max_drawdown_pct: float | None
+    by_exit_reason: tuple[ReasonView, ...]
+    by_day: tuple[DayView, ...]
+    by_symbol: tuple[SymbolView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitView:
+    """One limit of the breaker: its value now, and the one at which it trips; 0 never trips."""
+
+    name: str
+    value: float | None
+    limit: float
+
+
+@dataclass(frozen=True, slots=True)
+class RiskView:
+    """What is at stake. `open_risk_usd` is lost if every open position is stopped at its present stop, before costs."""
+
+    variant: str
+    equity_usd: float | None
+    open_positions: int
+    max_open_positions: int | None
+    exposure_usd: float
+    open_risk_usd: float
+    without_stop: int
+    cap_bound: int
+    limits: tuple[LimitView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GateStepView:
+    """One condition of the graduation gate; `met` null: nothing to judge by yet. `share` 0..1 of the way there."""
+
+    name: str
+    met: bool | None
+    said: str
+    share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class GateView:
+    """How far a variant is from graduation, at a glance. The verdict with intervals is that of `sigil gate`."""
+
+    variant: str
+    met: bool
+    steps: tuple[GateStepView, ...]
+
+
+def summary(database: Database) -> VariantView:
+    """Return the variant at a glance."""
+    standing = read_standing(database)
+    life, problems = judged(standing)
+    closed = rows(database, "closed", variant=database.variant, since=None, until=None)
+    equity, scan = standing.equity, standing.scan
+    return VariantView(
+        variant=database.variant, life=life, problems=problems, market_now=standing.market_now,
+        equity_usd=equity.equity_usd if equity else None, cash_usd=equity.cash_usd if equity else None,
+        positions_usd=equity.positions_usd if equity else None, equity_at=equity.at if equity else None,
+        pnl_usd=standing.pnl_usd, pnl_today_usd=standing.pnl_today_usd, open_positions=standing.open_positions,
+        closed_positions=standing.closed_positions,
+        hard_stop_share=sum(r[1] == "hard_stop" for r in closed) / len(closed) if closed else None,
+        win_rate=sum((r[3] or 0) > 0 for r in closed) / len(closed) if closed else None,
+        bans=standing.bans, cooldowns=standing.cooldowns, breaker=_breaker(database.variant, standing),
+        heartbeat=_heartbeat(database.variant, standing, life, problems),
+        universe_accepted=scan.accepted if scan else None, universe_pool=scan.pool if scan else None,
+        alerts_waiting=standing.alerts_waiting, database_bytes=standing.size_bytes,
+    )  # fmt: skip
+
+
+def breaker(database: Database) -> BreakerView:
+    """Return the breaker and the pause."""
+    return _breaker(database.variant, read_standing(database))
+
+
+def heartbeat(database: Database) -> HeartbeatView:
+    """Return how the variant lives."""
+    standing = read_standing(database)
+    return _heartbeat(database.variant, standing, *judged(standing))
+
+
+def market_now(database: Database) -> datetime:
+    """Return the time that locks are judged at: the end of the last candle of a replay, else the database's clock."""
+    return read_standing(database).market_now
+
+
+def _breaker(variant: str, standing: Standing) -> BreakerView:
+    b = standing.breaker
+    return BreakerView(
+        variant, b.tripped or b.paused, b.tripped, b.tripped_at, b.tripped_by, b.reason, b.paused, b.paused_at, b.paused_by,
+        b.pause_reason,
+    )  # fmt: skip
+
+
+def _heartbeat(variant: str, s: Standing, life: str, problems: tuple[str, ...]) -> HeartbeatView:
+    beat = s.heartbeat
+
+    def age(at: datetime | None) -> float | None:
+        return None if at is None else (s.now - at).total_seconds()
+
+    if beat is None:
+        nothing = (None,) * 3
+        return HeartbeatView(variant, life, *nothing, s.connected, *nothing, None, *nothing, s.probed_at, problems)
+    return HeartbeatView(
+        variant, life, beat.state, beat.feed, beat.session_id, s.connected, beat.last_scan_start, beat.last_scan_end,
+        beat.last_candle, beat.last_write, age(beat.last_scan_end), age(beat.last_candle), age(beat.last_write),
+        s.probed_at, problems,
+    )  # fmt: skip
+
+
+def equity(
+    database: Database, since: datetime | None = None, until: datetime | None = None, points: int = 500
+) -> EquityCurve:
+    """Return the recorded wallet in [since, until)."""
+    first, last = rows(database, "equity_span", since=since, until=until)[0]
+    if first is None:
+        return EquityCurve(database.variant, ())
+    step = max((last - first).total_seconds() / max(points - 1, 1), 1.0)
+    found = rows(database, "equity", first=first, last=last, step=step)
+    return EquityCurve(database.variant, tuple(EquityPoint(*row) for row in found))
+
+
+def performance(database: Database, since: datetime | None = None, until: datetime | None = None) -> PerformanceView:
+    """Return what trades closed in [since, until) brought."""
+    closed = rows(database, "closed", variant=database.variant, since=since, until=until)
+    won = [float(r[3]) for r in closed if (r[3] or 0) > 0]
+    lost = [float(r[3] or 0) for r in closed if (r[3] or 0) <= 0]
+    mean_win, mean_loss = (sum(x) / len(x) if x else None for x in (won, lost))
+    drawdown = rows(database, "drawdown", since=since, until=until)[0]
+    payoff = mean_win / -mean_loss if mean_win is not None and mean_loss else None
+    return PerformanceView(
+        variant=database.variant, trades=len(closed), wins=len(won),
+        win_rate=len(won) / len(closed) if closed else None,
+        win_rate_needed=1 / (1 + payoff) if payoff is not None else None,
+        pnl_usd=sum(won) + sum(lost), fees_usd=float(sum(r[4] or 0 for r in closed)),
+        mean_win_usd=mean_win, mean_loss_usd=mean_loss, payoff_ratio=payoff,
+        profit_factor=sum(won) / -sum(lost) if sum(lost) < 0 else None,
+        max_drawdown_usd=drawdown[0], max_drawdown_pct=drawdown[1],
+        by_exit_reason=_by_reason(closed), by_day=_by_day(closed), by_symbol=_by_symbol(closed),
+    )  # fmt: skip
+
+
+def _by_reason(closed: Sequence[Sequence[Any]]) -> tuple[ReasonView, ...]:
+    found: dict[str, list[Sequence[Any]]] = {}
+    for row in closed:
+        found.setdefault(row[1] or "unknown", []).append(row)
+    views = [
+        ReasonView(
+            reason, len(of), len(of) / len(closed), sum((r[3] or 0) > 0 for r in of), sum(float(r[3] or 0) for r in of),
+            sum(float(r[4] or 0) for r in of), sum(float(r[3] or 0) for r in of) / len(of),
+            sum(float(r[5]) for r in of) / len(of),
+        )
+        for reason, of in found.items()
+    ]  # fmt: skip
+    return tuple(sorted(views, key=lambda v: (-v.trades, v.exit_reason)))
+
+
+def _by_day(closed: Sequence[Sequence[Any]]) -> tuple[DayView, ...]:
+    trades: Counter[date] = Counter()
+    pnl: dict[date, float] = {}
+    for row in closed:
+        day = row[2].astimezone(UTC).date()
+        trades[day] += 1
+        pnl[day] = pnl.get(day, 0.0) + float(row[3] or 0)
+    return tuple(DayView(day, trades[day], pnl[day]) for day in sorted(trades))
+
+
+def _by_symbol(closed: Sequence[Sequence[Any]]) -> tuple[SymbolView, ...]:
+    trades: Counter[str] = Counter()
+    pnl: dict[str, float] = {}
+    for row in closed:
+        trades[row[0]] += 1
+        pnl[row[0]] = pnl.get(row[0], 0.0) + float(row[3] or 0)
+    return tuple(SymbolView(store_symbol(s), trades[s], pnl[s]) for s in sorted(trades, key=lambda s: (pnl[s], s)))
+
+
+def risk(database: Database) -> RiskView:
+    """Return what is at stake now, and how near the breaker's limits are."""
+    standing = read_standing(database)
+    held = [m.row for m in positions(database, Window(limit=1000), status="open")]
+    drawdown = rows(database, "drawdown", since=None, until=None)[0]
+    settings = _settings(database)
+    now = standing.equity.equity_usd if standing.equity else None
+    return RiskView(
+        variant=database.variant, equity_usd=now, open_positions=len(held),
+        max_open_positions=settings.guard.max_open_positions if settings else None,
+        exposure_usd=sum(abs(p.qty) * (p.price or p.entry_price) for p in held),
+        open_risk_usd=sum(max(0.0, p.entry_price - p.stop_price) * p.qty for p in held if p.stop_price is not None),
+        without_stop=sum(p.stop_price is None for p in held), cap_bound=sum(bool(p.cap_bound) for p in held),
+        limits=_limits(database, standing, settings, now, drawdown[2]),
+    )  # fmt: skip
+
+
+def _limits(
+    database: Database, standing: Standing, settings: VariantSettings | None, now: float | None, peak: float | None
+) -> tuple[LimitView, ...]:
+    if settings is None:
+        return ()
+    began = rows(database, "day_began_with", at=standing.market_now)
+    streak = 0
+    for row in reversed(rows(database, "closed", variant=database.variant, since=None, until=None)):
+        if (row[3] or 0) >= 0:
+            break
+        streak += 1
+    values = {
+        "daily_loss": _fall_pct(now, began[0][0] if began else None),
+        "drawdown": _fall_pct(now, peak),
+        "consecutive_losses": float(streak),
+    }
+    limits = {
+        "daily_loss": settings.breaker.daily_loss_pct,
+        "drawdown": settings.breaker.max_drawdown_pct,
+        "consecutive_losses": float(settings.breaker.consecutive_losses),
+    }
+    return tuple(LimitView(name, values[name], limits[name]) for name in BREAKER_TRIPS)
+
+
+def _fall_pct(now: float | None, before: float | None) -> float | None:
+    return (before - now) / before * 100 if now is not None and before else None
+
+
+def _settings(database: Database) -> VariantSettings | None:
+    """Return the settings of the newest session, else of the overlay; None of a strategy of the user's own."""
+    recorded = rows(database, "last_session_settings")
+    try:
+        if recorded and recorded[0][0]:
+            return merge(database.variant, [("its session", dict(recorded[0][0]))]).settings
+        return load_variant(database.variant).settings
+    except UsageError:  # a session of another version of Sigil, or no variant at all
+        return None
+
+
+def progress(database: Database) -> GateView:
+    """Return how far the variant is from graduation."""
+    standing = read_standing(database)
+    found = gate(standing, board.exits(database), board.equity_span(database))
+    steps = tuple(GateStepView(s.name, s.met, s.said, s.share) for s in found)
+    return GateView(database.variant, all(s.met is True for s in steps), steps)

@@ -1,0 +1,179 @@
+"""What the market did, from the minutes that a variant's sessions recorded: last prices, bars, and the pool bought and held.
+
+Reads only, and never a whole month of every symbol: of a minute only the wanted candle travels. Start at `bars`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigil_ext.bridge.bars import build_bars
+from sigil_ext.db.connection import Database
+from sigil_ext.db.postgres_store import store_symbol
+from sigil_ext.db.queries import load
+from sigil_ext.errors import UsageError
+
+MINUTE_MS = 60_000
+TIMEFRAMES: Mapping[str, int] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
+MOST_MINUTES = 45_000  # a month
+NEWEST_MINUTES = 15
+_READINGS = load("readings")
+_ROW = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar of recorded minutes; `at` is when it opens. The last one may still be growing."""
+
+    at: datetime
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+@dataclass(frozen=True, slots=True)
+class BenchmarkPoint:
+    """The pool bought in equal parts and held, and the variant's wallet: percent since the beginning."""
+
+    at: datetime
+    pool_pct: float
+    variant_pct: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """What buying the whole pool at the session's first minute and doing nothing would have brought, before costs."""
+
+    variant: str
+    session_id: int
+    symbols: int
+    since: datetime
+    until: datetime
+    pool_pct: float
+    variant_pct: float | None
+    points: tuple[BenchmarkPoint, ...]
+
+
+def last_prices(database: Database, names: Collection[str]) -> dict[str, tuple[float, datetime]]:
+    """Return row name -> (close, end of its minute) of symbols that had a candle in the last minutes recorded."""
+    if not names:
+        return {}
+    found: dict[str, tuple[float, datetime]] = {}
+    wanted = {store_symbol(name): name for name in names}
+    for symbols, open_ms, packed in _rows(database, "newest_minutes", limit=NEWEST_MINUTES):
+        at = _utc(open_ms + MINUTE_MS)
+        for row in _candles(packed):
+            if (name := wanted.get(symbols[int(row[0])])) is not None and name not in found:
+                found[name] = (float(row[2]), at)
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def bars(
+    database: Database,
+    symbol: str,
+    timeframe: str,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    limit: int = 500,
+) -> list[Bar]:
+    """Return the newest `limit` bars of `symbol` that open in [since, until), oldest first; no bar where nothing was seen.
+
+    Raises:
+        UsageError: no such timeframe.
+    """
+    if timeframe not in TIMEFRAMES:
+        raise UsageError(f"timeframe '{timeframe}' is not known; known: {', '.join(TIMEFRAMES)}")
+    length = TIMEFRAMES[timeframe] * MINUTE_MS
+    last = _rows(database, "last_minute_of_symbol", symbol=symbol)[0][0]
+    end = _ms(until) if until is not None else 2**62
+    if last is None:
+        return []
+    end = min(end, last + MINUTE_MS)
+    begin = max(end - limit * length, end - MOST_MINUTES * MINUTE_MS, 0)
+    begin -= begin % length
+    if since is not None:
+        begin = max(begin, _ms(since))
+    if begin >= end:
+        return []
+    built = build_bars(_minutes(database, symbol, begin, end), length)[-limit:]
+    return [Bar(_utc(int(r[0])), *(float(r[i]) for i in (1, 3, 4, 2, 5))) for r in built]
+
+
+def _minutes(database: Database, symbol: str, since_ms: int, until_ms: int) -> NDArray[np.float64]:
+    """Return the recorded candles of a symbol, Jesse's columns; where two sessions hold a minute, the later one's."""
+    kept: dict[int, NDArray[np.float64]] = {}
+    span = {"since": since_ms, "until": until_ms}
+    for session, number, count, place in _rows(database, "sessions_with", symbol=symbol, **span):
+        values = {"id": session, "place": place, "symbols": count, "limit": MOST_MINUTES, **span}
+        for open_ms, packed in _rows(database, "minutes_of_symbol", **values):
+            for row in _candles(packed):
+                if int(row[0]) == number:
+                    kept[open_ms] = row
+    return np.array([(ms, *kept[ms][1:]) for ms in sorted(kept)], dtype=np.float64).reshape(-1, _ROW)
+
+
+def benchmark(database: Database, points: int = 200) -> Benchmark | None:
+    """Return the newest session's pool, bought and held, against the wallet; None where nothing was recorded."""
+    sessions = _rows(database, "sessions", limit=1)
+    if not sessions or sessions[0][7] is None:
+        return None
+    number, symbols = sessions[0][0], sessions[0][4]
+    first, last = _rows(database, "minutes_span", id=number)[0]
+    step = max((last - first) // points, MINUTE_MS)
+    sampled = [
+        *_rows(database, "sampled_minutes", id=number, since=first, until=first + 1, step=step),
+        *_rows(database, "sampled_minutes", id=number, since=first + 1, until=last + 1, step=step),
+    ]
+    bought = np.full(len(symbols), np.nan)
+    price = np.full(len(symbols), np.nan)
+    curve = []
+    for open_ms, packed in sampled:
+        for row in _candles(packed):
+            place = int(row[0])
+            price[place] = row[2]
+            if np.isnan(bought[place]):
+                bought[place] = row[2]
+        if not np.isnan(bought).all():
+            curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
+    if not curve:
+        return None
+    wallet = _rows(database, "equity", first=_utc(curve[0][0]), last=_utc(curve[-1][0]), step=max(step / 1000, 60.0))
+    times = np.array([_ms(row[0]) for row in wallet], dtype=np.int64)
+    usd = [float(row[1]) for row in wallet]
+
+    def earned(at_ms: int) -> float | None:
+        place = int(np.searchsorted(times, at_ms, side="right")) - 1
+        return (usd[place] / usd[0] - 1) * 100 if place >= 0 and usd[0] > 0 else None
+
+    told = tuple(BenchmarkPoint(_utc(at), pool, earned(at)) for at, pool in curve)
+    return Benchmark(
+        database.variant, number, len(symbols), told[0].at, told[-1].at, told[-1].pool_pct, told[-1].variant_pct, told
+    )
+
+
+def _rows(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
+    with database.transaction() as cur:
+        cur.execute(_READINGS[name], values)
+        return cur.fetchall()
+
+
+def _candles(packed: Any) -> NDArray[np.float64]:
+    return np.frombuffer(bytes(packed), dtype=np.float64).reshape(-1, _ROW) if packed else np.zeros((0, _ROW))
+
+
+def _ms(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
+
+
+def _utc(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
