@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from sigil_ext.rules.compiled import compiled
+
 
 class BreakerLimits(Protocol):
     """The `breaker` section of the settings."""
@@ -31,14 +33,23 @@ class BreakerView:
     losses_in_a_row: int
 
 
-def _fall_pct(now: float, before: float) -> float:
-    return (before - now) / before * 100.0 if before > 0 else 0.0
+@compiled
+def fell(now: float, before: float, limit_pct: float) -> bool:
+    """Return whether equity fell from `before` to `now` by `limit_pct` percent or more; a limit of 0 is never reached."""
+    fall_pct = (before - now) / before * 100.0 if before > 0.0 else 0.0
+    return 0.0 < limit_pct <= fall_pct
+
+
+@compiled
+def lost_in_a_row(losses: int, limit: int) -> bool:
+    """Return whether `limit` closed trades or more were lost in a row; a limit of 0 is never reached."""
+    return 0 < limit <= losses
 
 
 BREAKER_TRIPS: dict[str, Callable[[BreakerView, BreakerLimits], bool]] = {
-    "daily_loss": lambda v, b: 0 < b.daily_loss_pct <= _fall_pct(v.equity, v.day_start_equity),
-    "drawdown": lambda v, b: 0 < b.max_drawdown_pct <= _fall_pct(v.equity, v.peak_equity),
-    "consecutive_losses": lambda v, b: 0 < b.consecutive_losses <= v.losses_in_a_row,
+    "daily_loss": lambda v, b: fell(v.equity, v.day_start_equity, b.daily_loss_pct),
+    "drawdown": lambda v, b: fell(v.equity, v.peak_equity, b.max_drawdown_pct),
+    "consecutive_losses": lambda v, b: lost_in_a_row(v.losses_in_a_row, b.consecutive_losses),
 }
 
 

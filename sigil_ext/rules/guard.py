@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sigil_ext.rules.compiled import compiled
 from sigil_ext.rules.protections import active_bar
 from sigil_ext.rules.types import Breaker, Protection, RefusalReason
 
@@ -34,6 +35,12 @@ class GuardView:
     max_gap_minutes: float
 
 
+@compiled
+def short_of_cash(free_cash: float, min_notional_usd: float) -> bool:
+    """Return whether there is not enough cash for the smallest order."""
+    return free_cash <= 0.0 or free_cash < min_notional_usd
+
+
 GUARD_CHECKS: dict[RefusalReason, Callable[[GuardView], bool]] = {
     "breaker_tripped": lambda v: v.breaker.tripped,
     "paused": lambda v: v.breaker.paused,
@@ -42,7 +49,7 @@ GUARD_CHECKS: dict[RefusalReason, Callable[[GuardView], bool]] = {
     "cooldown": lambda v: active_bar(v.protection, v.now) == "cooldown",
     "ban": lambda v: active_bar(v.protection, v.now) == "ban",
     "max_open_positions": lambda v: v.open_positions >= v.max_open_positions,
-    "not_enough_cash": lambda v: v.free_cash <= 0.0 or v.free_cash < v.min_notional_usd,
+    "not_enough_cash": lambda v: short_of_cash(v.free_cash, v.min_notional_usd),
     "data_stale": lambda v: v.gap_minutes > v.max_gap_minutes,
 }
 

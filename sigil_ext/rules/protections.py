@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from sigil_ext.rules.compiled import compiled
 from sigil_ext.rules.ports import BanPolicy
 from sigil_ext.rules.types import Protection
 
@@ -35,7 +36,14 @@ def decayed_count(protection: Protection | None, now: datetime, window: timedelt
     since = protection.last_violation_at or protection.created_at
     if since is None or now <= since:
         return protection.violation_count
-    return max(0, protection.violation_count - (now - since) // window)
+    passed = (now - since) // timedelta(microseconds=1)
+    return violations_left(protection.violation_count, passed, window // timedelta(microseconds=1))
+
+
+@compiled
+def violations_left(count: int, passed_us: int, window_us: int) -> int:
+    """Return how many of `count` >= 0 violations still count `passed_us` > 0 microseconds after the last one."""
+    return max(0, count - passed_us // window_us)
 
 
 def with_cooldown(protection: Protection | None, symbol: str, *, until: datetime, at: datetime) -> Protection:

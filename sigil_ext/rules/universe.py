@@ -79,20 +79,88 @@ class UniverseLimits(Protocol):
 
 _FIGURES = tuple(f.name for f in fields(Measures) if f.name not in ("symbol", "banned", "held"))
 
-# A filter says whether a symbol is refused. NaN never passes: `not (x >= limit)`.
+Floats = NDArray[np.float64]
+Limits = tuple[float, float, float, float, float, float, float, float, float]
+
+
+@compiled
+def refused_by(
+    number: int,
+    candles: int,
+    age_hours: float,
+    banned: bool,
+    quote_volume_usd: float,
+    atr_pct: float,
+    price: float,
+    tick_pct: float,
+    zero_volume_pct: float,
+    limits: Limits,
+) -> bool:
+    """Return whether filter `number` of `UNIVERSE_FILTERS` refuses a symbol of these figures; `limits_of` gives the limits.
+
+    NaN never passes the lower limits of volume and ATR: `not (x >= limit)`.
+    """
+    min_age_hours, min_volume, max_volume, min_atr, max_atr, min_price, max_price, max_tick, max_empty = limits
+    if number == 0:
+        return candles == 0
+    if number == 1:
+        return age_hours < min_age_hours
+    if number == 2:
+        return banned
+    if number == 3:
+        return not quote_volume_usd >= min_volume
+    if number == 4:
+        return 0.0 < max_volume < quote_volume_usd
+    if number == 5:
+        return not atr_pct >= min_atr
+    if number == 6:
+        return atr_pct > max_atr
+    if number == 7:
+        return price < min_price
+    if number == 8:
+        return 0.0 < max_price < price
+    if number == 9:
+        return tick_pct > max_tick
+    return zero_volume_pct > max_empty
+
+
+def limits_of(limits: UniverseLimits) -> Limits:
+    """Return the limits as `refused_by` takes them: bare numbers, the age in hours."""
+    return (
+        limits.min_age.total_seconds() / 3600, limits.min_quote_volume_usd, limits.max_quote_volume_usd,
+        limits.min_atr_pct, limits.max_atr_pct, limits.min_price, limits.max_price, limits.max_tick_pct,
+        limits.max_zero_volume_pct,
+    )  # fmt: skip
+
+
+def _filter(number: int) -> Callable[[Measures, UniverseLimits], bool]:
+    def refuses(m: Measures, limits: UniverseLimits) -> bool:
+        return bool(
+            refused_by(
+                number, m.candles, m.age_hours, m.banned, m.quote_volume_usd, m.atr_pct, m.price, m.tick_pct,
+                m.zero_volume_pct, limits_of(limits),
+            )
+        )  # fmt: skip
+
+    return refuses
+
+
+# Names in the order in which they are asked, which is that of the numbers of `refused_by`.
 UNIVERSE_FILTERS: dict[str, Callable[[Measures, UniverseLimits], bool]] = {
-    "no_candles": lambda m, u: m.candles == 0,
-    "too_young": lambda m, u: m.age_hours < u.min_age.total_seconds() / 3600,
-    "banned": lambda m, u: m.banned,
-    "volume_too_low": lambda m, u: not m.quote_volume_usd >= u.min_quote_volume_usd,
-    "volume_too_high": lambda m, u: 0 < u.max_quote_volume_usd < m.quote_volume_usd,
-    "atr_too_low": lambda m, u: not m.atr_pct >= u.min_atr_pct,
-    "atr_too_high": lambda m, u: m.atr_pct > u.max_atr_pct,
-    "price_too_low": lambda m, u: m.price < u.min_price,
-    "price_too_high": lambda m, u: 0 < u.max_price < m.price,
-    "tick_too_coarse": lambda m, u: m.tick_pct > u.max_tick_pct,
-    "too_many_empty_candles": lambda m, u: m.zero_volume_pct > u.max_zero_volume_pct,
+    "no_candles": _filter(0),
+    "too_young": _filter(1),
+    "banned": _filter(2),
+    "volume_too_low": _filter(3),
+    "volume_too_high": _filter(4),
+    "atr_too_low": _filter(5),
+    "atr_too_high": _filter(6),
+    "price_too_low": _filter(7),
+    "price_too_high": _filter(8),
+    "tick_too_coarse": _filter(9),
+    "too_many_empty_candles": _filter(10),
 }
+FILTERS = len(UNIVERSE_FILTERS)
+_FILTER_NAMES = tuple(UNIVERSE_FILTERS)
 
 
 def scan(pool: Iterable[Measures], limits: UniverseLimits, now: datetime) -> UniverseScan:
@@ -102,7 +170,8 @@ def scan(pool: Iterable[Measures], limits: UniverseLimits, now: datetime) -> Uni
     passed; ties go by name, so the result does not depend on the order of `pool`.
     """
     measured = sorted(pool, key=lambda m: m.symbol)
-    refused = {m.symbol: _refusal(m, limits) for m in measured}
+    bare = limits_of(limits)
+    refused = {m.symbol: _refusal(m, bare) for m in measured}
     passed = [m for m in measured if refused[m.symbol] is None]
     scores = _scores(passed, limits.score)
     ranks = {m.symbol: place for place, m in enumerate(sorted(passed, key=lambda m: (-scores[m.symbol], m.symbol)), 1)}
@@ -119,34 +188,67 @@ def scan(pool: Iterable[Measures], limits: UniverseLimits, now: datetime) -> Uni
     return UniverseScan(now, tuple(rows))
 
 
-def _refusal(measures: Measures, limits: UniverseLimits) -> str | None:
-    for reason, refuses in UNIVERSE_FILTERS.items():
-        if refuses(measures, limits):
-            return reason
-    return None
+def _refusal(m: Measures, limits: Limits) -> str | None:
+    number = first_filter(
+        m.candles, m.age_hours, m.banned, m.quote_volume_usd, m.atr_pct, m.price, m.tick_pct, m.zero_volume_pct, limits
+    )
+    return _FILTER_NAMES[number] if number >= 0 else None
+
+
+@compiled
+def first_filter(
+    candles: int,
+    age_hours: float,
+    banned: bool,
+    quote_volume_usd: float,
+    atr_pct: float,
+    price: float,
+    tick_pct: float,
+    zero_volume_pct: float,
+    limits: Limits,
+) -> int:
+    """Return the number of the first filter that refuses a symbol of these figures, -1 where it passes."""
+    for number in range(FILTERS):
+        if refused_by(
+            number, candles, age_hours, banned, quote_volume_usd, atr_pct, price, tick_pct, zero_volume_pct, limits
+        ):
+            return number
+    return -1
 
 
 def _scores(passed: list[Measures], weights: ScoreWeights) -> dict[str, float]:
-    parts = (
-        (weights.atr, [m.atr_pct for m in passed]),
-        (weights.volume, [m.quote_volume_usd for m in passed]),
-        (weights.change, [m.change_pct for m in passed]),
+    scored = weighted_ranks(
+        np.array([m.atr_pct for m in passed], dtype=np.float64),
+        np.array([m.quote_volume_usd for m in passed], dtype=np.float64),
+        np.array([m.change_pct for m in passed], dtype=np.float64),
+        (weights.atr, weights.volume, weights.change),
     )
-    total = sum(weight for weight, _ in parts)
-    scores = np.zeros(len(passed))
-    if total > 0 and len(passed) > 1:
-        for weight, values in parts:
-            if weight > 0:
-                scores += weight * _ranks(values) / total
-    return {m.symbol: float(score) for m, score in zip(passed, scores, strict=True)}
+    return {m.symbol: float(score) for m, score in zip(passed, scored, strict=True)}
 
 
-def _ranks(values: list[float]) -> NDArray[np.float64]:
-    """Return ranks scaled to 0..1, equal values sharing the lower one, NaN lowest."""
-    array = np.nan_to_num(np.array(values, dtype=np.float64), nan=-np.inf)
-    below = np.searchsorted(np.sort(array), array, side="left")
-    ranks: NDArray[np.float64] = below / (len(values) - 1)
-    return ranks
+@compiled
+def weighted_ranks(
+    atr_pct: Floats, quote_volume_usd: Floats, change_pct: Floats, weights: tuple[float, float, float]
+) -> Floats:
+    """Return the score of each symbol that passed the filters: the weighted mean of its ranks among them.
+
+    A rank lies between 0 and 1, equal values share the lower one, NaN is lowest. A symbol that passed alone scores 0.
+
+    Args:
+        weights: of ATR, volume and change, each >= 0.
+    """
+    n = atr_pct.shape[0]
+    scored = np.zeros(n)
+    total = weights[0] + weights[1] + weights[2]
+    if not (total > 0.0 and n > 1):
+        return scored
+    for part in range(3):
+        if weights[part] > 0.0:
+            values = (atr_pct, quote_volume_usd, change_pct)[part]
+            known = np.where(np.isnan(values), -math.inf, values)
+            below = np.searchsorted(np.sort(known), known)
+            scored += weights[part] * (below / (n - 1)) / total
+    return scored
 
 
 @compiled

@@ -184,4 +184,4 @@ def divided_by_power(hi: Word, lo: Word, by: int) -> tuple[Word, Word, Word]:
 @kernel
 def greater(a_hi: Word, a_lo: Word, b_hi: Word, b_lo: Word) -> bool:
     """Return whether one 128-bit number is greater than another."""
-    return a_hi > b_hi or (a_hi == b_hi and a_lo > b_lo)
+    return bool(a_hi > b_hi or (a_hi == b_hi and a_lo > b_lo))
