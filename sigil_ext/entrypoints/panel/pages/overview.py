@@ -1,0 +1,27 @@
+"""The overview: every variant side by side. One whose database is away is dimmed and says why."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import RedirectResponse, Response
+
+from sigil_ext.entrypoints.panel.auth import PageViewer
+from sigil_ext.entrypoints.panel.context import Context
+from sigil_ext.entrypoints.panel.pages.rendering import page
+from sigil_ext.services import board
+
+router = APIRouter()
+
+
+@router.get("")
+async def bare() -> Response:
+    """Lead to the overview."""
+    return RedirectResponse("/sigil/", status_code=308)
+
+
+@router.get("/")
+async def overview(request: Request, context: Context, viewer: PageViewer) -> Response:
+    """Show the variants side by side."""
+    answers = await context.ask_all(board.overview)
+    held = [(name, p) for name, answer in answers.items() if answer.value for p in answer.value.held]
+    return page(request, "overview.html", {"answers": answers, "held": held})

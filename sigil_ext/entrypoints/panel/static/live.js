@@ -1,0 +1,129 @@
+// Live parts: the page is fetched again every few seconds, and each [data-live] part that changed takes the place of the
+// old one. Whatever the reader is doing there stays: an open <details>, the focus, a scrolled table, a text selection.
+// When the server goes away the page says so and dims; it comes back by itself.
+
+const LIMIT_MS = 8000;
+const SLOWEST_MS = 10000;
+const parser = new DOMParser();
+
+let timer = 0;
+let asking = false;
+let lostSince = null;
+let failures = 0;
+const shown = new Map();
+
+export function startLive() {
+  for (const part of document.querySelectorAll("[data-live]")) shown.set(part.id, part.outerHTML);
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) refreshNow();
+  });
+  schedule();
+}
+
+export function refreshNow() {
+  clearTimeout(timer);
+  return refresh();
+}
+
+function schedule() {
+  clearTimeout(timer);
+  const every = Number(document.body.dataset.liveEvery) || 4000;
+  timer = setTimeout(refresh, lostSince ? Math.min(every * 2 ** Math.min(failures, 1), SLOWEST_MS) : every);
+}
+
+async function refresh() {
+  if (asking) return;
+  if (document.hidden) return schedule();
+  asking = true;
+  try {
+    const answer = await fetch(location.pathname + location.search, {
+      headers: { "X-Sigil-Live": "1" },
+      signal: AbortSignal.timeout(LIMIT_MS),
+      cache: "no-store",
+    });
+    if (answer.redirected && new URL(answer.url).pathname === "/sigil/login") {
+      lose("Your login has ended. ", loginLink());
+    } else if (!answer.ok) {
+      lose(`The server answers with an error (${answer.status}). Trying again.`);
+    } else {
+      show(parser.parseFromString(await answer.text(), "text/html"));
+      found();
+    }
+  } catch {
+    lose("The server does not answer: what you see is old. Trying again.");
+  } finally {
+    asking = false;
+    schedule();
+  }
+}
+
+function show(fresh) {
+  for (const part of fresh.querySelectorAll("[data-live]")) {
+    const old = document.getElementById(part.id);
+    const markup = part.outerHTML;
+    if (!old || shown.get(part.id) === markup || inUse(old)) continue;
+    shown.set(part.id, markup);
+    replace(old, document.importNode(part, true));
+  }
+  const clock = fresh.getElementById("live-state");
+  if (clock) document.getElementById("live-state").replaceChildren(...document.importNode(clock, true).childNodes);
+  document.body.dataset.csrf = fresh.body.dataset.csrf ?? "";
+}
+
+function inUse(part) {
+  const selection = document.getSelection();
+  return selection && !selection.isCollapsed && part.contains(selection.anchorNode);
+}
+
+function replace(old, fresh) {
+  const open = new Set([...old.querySelectorAll("details[open][id]")].map((d) => d.id));
+  for (const details of fresh.querySelectorAll("details[id]")) details.open = open.has(details.id);
+  const scrolled = [...old.querySelectorAll(".scroll[id]")].map((s) => [s.id, s.scrollLeft, s.scrollTop]);
+  const focused = old.contains(document.activeElement) ? document.activeElement : null;
+  const way = focused && wayTo(focused, old);
+  old.replaceWith(fresh);
+  for (const [id, left, top] of scrolled) {
+    const again = document.getElementById(id);
+    if (again) again.scrollTo({ left, top, behavior: "instant" });
+  }
+  if (focused) {
+    const again = (focused.id && document.getElementById(focused.id)) || fresh.querySelector(way);
+    again?.focus({ preventScroll: true });
+  }
+}
+
+// A path of :nth-child steps from `root` down to `element`.
+function wayTo(element, root) {
+  const steps = [];
+  for (let at = element; at !== root; at = at.parentElement) {
+    steps.unshift(`${at.localName}:nth-child(${[...at.parentElement.children].indexOf(at) + 1})`);
+  }
+  return `:scope > ${steps.join(" > ")}`;
+}
+
+function lose(said, ...more) {
+  failures += 1;
+  lostSince ??= new Date();
+  const line = document.getElementById("lost");
+  line.replaceChildren(said, ...more, ` Since ${lostSince.toISOString().slice(11, 19)} UTC.`);
+  line.hidden = false;
+  document.body.dataset.lost = "";
+  document.getElementById("live-state").dataset.state = "lost";
+}
+
+function found() {
+  if (!lostSince) return;
+  lostSince = null;
+  failures = 0;
+  document.getElementById("lost").hidden = true;
+  delete document.body.dataset.lost;
+  document.getElementById("live-state").dataset.state = "on";
+  document.dispatchEvent(new CustomEvent("sigil:back"));
+}
+
+function loginLink() {
+  const link = document.createElement("a");
+  link.href = `/sigil/login?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Log in again.";
+  return link;
+}
