@@ -39,6 +39,8 @@ KINDS: dict[str, Callable[[Any], str]] = {
     "pct": lambda v: f"{v:.2f} %",
     "signed_pct": lambda v: _signed(f"{abs(v):.2f} %", v),
     "share": lambda v: f"{v * 100:.1f} %",
+    "percent": lambda v: f"{v * 100:.0f} %",
+    "signed": lambda v: _signed(f"{abs(v):.2f}", v),
     "ratio": lambda v: f"{v:.2f}",
     "signed_r": lambda v: _signed(f"{abs(v):.2f} R", v),
     "duration": duration,

@@ -35,6 +35,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("sigil_ext.entrypoints.cli.doctor:doctor", "What Sigil needs around it: each line ok or what to do."),
     "feed": ("sigil_ext.entrypoints.cli.feed:feed", "Publish minutes into a Redis stream; how it stands."),
     "flatten": ("sigil_ext.entrypoints.cli.flatten:flatten", "Close everything a variant holds, verified."),
+    "grid": ("sigil_ext.entrypoints.cli.grid:grid", "Variants over grids of settings; how sure is the best cell?"),
+    "gate": ("sigil_ext.entrypoints.cli.gate:gate", "May a variant graduate from paper? A written verdict."),
     "migrate": ("sigil_ext.entrypoints.cli.migrate:migrate", "Bring databases to a schema version, up or down."),
     "panel": ("sigil_ext.entrypoints.cli.panel:panel", "Sigil's panel and API in the browser, without Jesse's."),
     "pause": ("sigil_ext.entrypoints.cli.breaker:pause", "Block entries of a variant until resume."),

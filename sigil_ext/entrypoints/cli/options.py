@@ -62,3 +62,8 @@ def wide_console() -> Console:
 def print_json(document: Any) -> None:
     """Print `document` as JSON; NaN and infinity are refused, because JSON has no word for them."""
     click.echo(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=not is_utf8(sys.stdout)))
+
+
+def json_text(document: Any) -> str:
+    """Return `document` as the text of a JSON file."""
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"

@@ -32,7 +32,7 @@ def print_backtest(console: Console, reports: Sequence[Report]) -> None:
     console.print(Text(_headline(reports), style="bold"))
     console.print(Text(verdict(reports)))
     console.print()
-    _print(console, _summary(reports))
+    print_table(console, _summary(reports))
     if len(reports) == 1:
         _print_full(console, reports[0])
     else:
@@ -42,23 +42,23 @@ def print_backtest(console: Console, reports: Sequence[Report]) -> None:
 
 def _print_full(console: Console, report: Report) -> None:
     if report["trades"]:
-        _print(console, _exits([report], full=True), EXITS_EXPLAINED)
-        _print(console, _symbols(report))
-        _print(console, _periods(report, "by_day", "day"))
+        print_table(console, _exits([report], full=True), EXITS_EXPLAINED)
+        print_table(console, _symbols(report))
+        print_table(console, _periods(report, "by_day", "day"))
         if len(report["by_week"]) > 1:
-            _print(console, _periods(report, "by_week", "week"))
-        _print(console, _hours(report))
+            print_table(console, _periods(report, "by_week", "week"))
+        print_table(console, _hours(report))
     if report["refused"]:
-        _print(console, _refused_of_one(report), REFUSED_EXPLAINED)
+        print_table(console, _refused_of_one(report), REFUSED_EXPLAINED)
 
 
 def _print_compact(console: Console, reports: Sequence[Report]) -> None:
     if any(r["trades"] for r in reports):
-        _print(console, _exits(reports, full=False), EXITS_EXPLAINED)
-        _print(console, _few_symbols(reports))
-        _print(console, _days_side_by_side(reports))
+        print_table(console, _exits(reports, full=False), EXITS_EXPLAINED)
+        print_table(console, _few_symbols(reports))
+        print_table(console, _days_side_by_side(reports))
     if any(r["refused"] for r in reports):
-        _print(console, _refused_of_many(reports))
+        print_table(console, _refused_of_many(reports))
 
 
 # --- tables -------------------------------------------------------------------------------------------------------
@@ -77,15 +77,15 @@ def _summary(reports: Sequence[Report]) -> Table:
     rows = [row for row in compare_reports(reports) if any(value is not None for value in row["values"])]
     cells = [[row["label"], *(shown(value, row["kind"]) for value in row["values"])] for row in rows]
     if len(reports) > 1:
-        table = _table("", "", *(r["variant"] for r in reports))
+        table = plain_table("", "", *(r["variant"] for r in reports))
         for line in cells:
-            _add(table, *line)
+            add_row(table, *line)
         return table
     half = (len(cells) + 1) // 2  # one run alone: two columns of figures, half the height
-    table = _table("", "", reports[0]["variant"], "   ", "")
+    table = plain_table("", "", reports[0]["variant"], "   ", "")
     table.columns[2].justify = "left"
     for left, right in zip(cells[:half], [*cells[half:], ["", ""]], strict=False):
-        _add(table, *left, f"   {right[0]}", right[1])
+        add_row(table, *left, f"   {right[0]}", right[1])
     return table
 
 
@@ -114,12 +114,12 @@ def _exits(reports: Sequence[Report], full: bool) -> Table:
         ]
     several = len(reports) > 1
     named = ["variant", "exit"] if several else ["exit"]
-    table = _table("Exits by reason", *named, *(name for name, _ in columns), text=len(named))
+    table = plain_table("Exits by reason", *named, *(name for name, _ in columns), text=len(named))
     for report in reports:
         lines = [*report["by_exit_reason"].items(), ("TOTAL", report["totals"])]
         for index, (reason, line) in enumerate(lines):
             first = [report["variant"] if index == 0 else ""] if several else []
-            _add(table, *first, reason, *(write(line) for _, write in columns))
+            add_row(table, *first, reason, *(write(line) for _, write in columns))
         table.add_section()
     return table
 
@@ -128,65 +128,65 @@ def _symbols(report: Report) -> Table:
     rows = list(report["by_symbol"].items())
     cut = len(rows) > 2 * BEST_AND_WORST
     title = f"Symbols, best and worst {BEST_AND_WORST} of {len(rows)} by P&L" if cut else "Symbols by P&L"
-    table = _table(title, "symbol", "n", "P&L", "win rate", "win/draw/loss", "hard stops")
+    table = plain_table(title, "symbol", "n", "P&L", "win rate", "win/draw/loss", "hard stops")
     for symbol, line in rows[:BEST_AND_WORST] if cut else rows:
-        _add(table, symbol, *_short(line))
+        add_row(table, symbol, *_short(line))
     if cut:
         table.add_section()
         for symbol, line in rows[-BEST_AND_WORST:]:
-            _add(table, symbol, *_short(line))
+            add_row(table, symbol, *_short(line))
     return table
 
 
 def _few_symbols(reports: Sequence[Report]) -> Table:
-    table = _table(f"Best and worst {FEW} symbols by P&L (trades)", "variant", "best", "worst", text=3)
+    table = plain_table(f"Best and worst {FEW} symbols by P&L (trades)", "variant", "best", "worst", text=3)
     for column in table.columns[1:]:
         column.no_wrap = False
     for report in reports:
         rows = list(report["by_symbol"].items())
         best = [(s, e) for s, e in rows[:FEW] if e["pnl_usd"] > 0]
         worst = [(s, e) for s, e in reversed(rows[-FEW:]) if e["pnl_usd"] < 0]
-        _add(
+        add_row(
             table, report["variant"], *(", ".join(_named(s, e) for s, e in group) or "none" for group in (best, worst))
         )
     return table
 
 
 def _periods(report: Report, key: str, name: str) -> Table:
-    table = _table(f"By {name} of the close (UTC)", name, "n", "P&L", "win rate", "win/draw/loss", "hard stops")
+    table = plain_table(f"By {name} of the close (UTC)", name, "n", "P&L", "win rate", "win/draw/loss", "hard stops")
     for line in report[key]:
         if line["count"]:
-            _add(table, line[name], *_short(line))
+            add_row(table, line[name], *_short(line))
     return table
 
 
 def _hours(report: Report) -> Table:
-    table = _table("By hour of the entry (UTC)", "hour", "n", "P&L", "win rate", "win/draw/loss", "hard stops")
+    table = plain_table("By hour of the entry (UTC)", "hour", "n", "P&L", "win rate", "win/draw/loss", "hard stops")
     for line in report["by_hour"]:
         if line["count"]:
-            _add(table, f"{line['hour']:02d}:00", *_short(line))
+            add_row(table, f"{line['hour']:02d}:00", *_short(line))
     return table
 
 
 def _days_side_by_side(reports: Sequence[Report]) -> Table:
     key, name = ("by_day", "day") if len(reports[0]["by_day"]) <= MOST_DAYS else ("by_week", "week")
-    table = _table(f"P&L and trades by {name} of the close (UTC)", name, *(r["variant"] for r in reports))
+    table = plain_table(f"P&L and trades by {name} of the close (UTC)", name, *(r["variant"] for r in reports))
     lines = [{line[name]: line for line in r[key]} for r in reports]
     for period in sorted({period for found in lines for period in found}):
         cells = [found.get(period) for found in lines]
-        _add(table, period, *(_pnl_and_count(c) for c in cells))
+        add_row(table, period, *(_pnl_and_count(c) for c in cells))
     return table
 
 
 def _refused_of_one(report: Report) -> Table:
-    table = _table("Refused entries", "reason", "signals", "bars")
+    table = plain_table("Refused entries", "reason", "signals", "bars")
     for reason, signals, bars in refused_lines(report):
-        _add(table, reason, shown(signals, "count"), "" if bars is None else shown(bars, "count"))
+        add_row(table, reason, shown(signals, "count"), "" if bars is None else shown(bars, "count"))
     return table
 
 
 def _refused_of_many(reports: Sequence[Report]) -> Table:
-    table = _table("Refused entry signals", "reason", *(r["variant"] for r in reports))
+    table = plain_table("Refused entry signals", "reason", *(r["variant"] for r in reports))
     found = [{reason: signals for reason, signals, _ in refused_lines(r)} for r in reports]
     order: dict[str, None] = {}  # not_in_universe keeps its own reasons beneath it
     for report in sorted(reports, key=lambda r: -r["totals"]["signals_refused"]):
@@ -194,7 +194,7 @@ def _refused_of_many(reports: Sequence[Report]) -> Table:
     inside = [reason for reason in order if reason.startswith("·")]
     for reason in [r for r in order if r not in inside]:
         for line in [reason, *(inside if reason == "not_in_universe" else [])]:
-            _add(table, line, *(shown(signals.get(line, 0), "count") for signals in found))
+            add_row(table, line, *(shown(signals.get(line, 0), "count") for signals in found))
     return table
 
 
@@ -217,14 +217,15 @@ def _print_notes(console: Console, reports: Sequence[Report]) -> None:
 # --- parts --------------------------------------------------------------------------------------------------------
 
 
-def _print(console: Console, table: Table, explained: str = "") -> None:
+def print_table(console: Console, table: Table, explained: str = "") -> None:
+    """Print a table, the sentence that explains it, and an empty line."""
     console.print(table)
     if explained:
         console.print(Text(explained, style="italic"))
     console.print()
 
 
-def _table(title: str, *columns: str, text: int = 1) -> Table:
+def plain_table(title: str, *columns: str, text: int = 1) -> Table:
     """Return an empty table; the first `text` columns hold text, the others figures, aligned right."""
     table = Table(
         title=Text(title) if title else None,
@@ -241,7 +242,8 @@ def _table(title: str, *columns: str, text: int = 1) -> Table:
     return table
 
 
-def _add(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text."""
     table.add_row(*(Text(cell) for cell in cells))  # Text: nothing in a name is markup
 
 

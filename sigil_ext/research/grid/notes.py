@@ -1,0 +1,60 @@
+"""What one should know before believing a grid: sentences made of its document. Start at `notes_on`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from sigil_ext.research.grid.posture import CONFOUNDED, is_confounded
+
+if TYPE_CHECKING:
+    from sigil_ext.research.grid.report import GridFacts
+
+UNVERIFIED = "Not checked against Jesse (--no-verify): nothing vouches for the compiled engine's trades in this grid."
+
+
+def notes_on(facts: GridFacts, document: Mapping[str, Any]) -> list[str]:
+    """Return the notes of a document that is complete but for them."""
+    notes: list[str] = []
+    best = document["best"]
+    if facts.engine == "kernel":
+        notes.append(verified_sentence(facts.verification))
+    if document["cells_failed"]:
+        notes.append(
+            f"{document['cells_failed']:,d} of {len(document['cells']):,d} cells have no result; each says why."
+        )
+    if best is None:
+        notes.append("No cell closed enough trades to be called the best one.")
+    elif document["cells"][best["index"]]["figures"]["net_pnl_usd"] <= 0:
+        notes.append("The best cell made no money: not trading would have been better than any cell that traded.")
+    if best is not None and best["at_the_edge"]:
+        notes.append(
+            f"The best cell lies at the end of {', '.join(best['at_the_edge'])}: a better one may lie outside of the grid."
+        )
+    if is_confounded([v.settings.hard_stop.multiplier for v in facts.variants], facts.axes):
+        notes.append(CONFOUNDED)
+    if document["cells_tried_before"]:
+        notes.append(
+            f"{document['cells_tried_before']:,d} other cells were run on these candles and this period before; they count "
+            "as tried in the figures above."
+        )
+    coarse = sorted({minutes for minutes in facts.intervals.values() if minutes > 1})
+    if coarse:
+        notes.append(f"Candles of {coarse[0]} minutes: stops are as coarse as they are, whichever engine ran.")
+    if facts.folds:
+        notes.append(
+            "Each cell is one run over all of the time; a trade belongs to the fold in which it was opened. In sample means "
+            "all other folds, later ones too. sigil walkforward never looks ahead."
+        )
+    notes.append("Drawdown is that of closed trades: blind to open losses.")
+    if any(v.name == "legacy" for v in facts.variants):
+        notes.append("legacy is a control for research: it stacks entries and has no guard; it is never traded.")
+    return notes
+
+
+def verified_sentence(verification: Mapping[str, Any] | None) -> str:
+    """Return what the check against Jesse came to."""
+    if verification is None:
+        return UNVERIFIED
+    cells, trades = verification["cells"], verification["trades"]
+    return f"Checked against Jesse: {cells} cell{'s' if cells != 1 else ''} drawn at random, {trades:,d} trades, every field equal."

@@ -1,0 +1,177 @@
+"""The document of a grid: cells with their figures, the best one with its evidence, folds, neighbours, posture, notes.
+
+JSON-able, nothing rounded; times ISO in UTC, money USD, shares 0..1, `*_pct` percent. Start at `build_document`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from sigil_ext.research.backtest_stats import iso, json_safe
+from sigil_ext.research.grid.axes import Axis
+from sigil_ext.research.grid.cells import Cell, shown_value
+from sigil_ext.research.grid.figures import OBJECTIVES, score
+from sigil_ext.research.grid.notes import notes_on
+from sigil_ext.research.grid.posture import separate
+from sigil_ext.research.grid.stability import neighbourhood, neighbours_of, places_of
+from sigil_ext.research.grid.summary import Span, Summary
+from sigil_ext.research.statistics import assess_grid
+from sigil_ext.settings.overlays import Variant, flatten
+
+SEED = 20251121  # of the bootstrap: the same cells give the same intervals
+FOLD_FIGURES = ("trades", "net_pnl_usd", "avg_trade_r", "win_rate", "hard_stop_share", "profit_factor")
+
+
+@dataclass(frozen=True, slots=True)
+class GridFacts:
+    """What a document says besides the cells. `verification` is what the check against Jesse found, None where none was due;
+    `tried_before` counts cells that earlier grids ran on these candles and this one did not."""
+
+    variants: tuple[Variant, ...]
+    axes: tuple[Axis, ...]
+    engine: str
+    period: Span
+    symbols: tuple[str, ...]
+    candles: str
+    exchange: str
+    intervals: Mapping[str, int]
+    objective: str
+    least_trades: int
+    folds: tuple[Span, ...]
+    verification: Mapping[str, Any] | None
+    tried_before: int = 0
+
+
+def build_document(
+    facts: GridFacts, cells: Sequence[Cell], summaries: Mapping[int, Summary], problems: Mapping[int, str]
+) -> dict[str, Any]:
+    """Return the document of `cells`: `summaries` of those that ran, `problems` of the others, by index."""
+    figures = {index: s.figures for index, s in summaries.items()}
+    scores = [
+        score(facts.objective, figures[c.index], facts.least_trades) if c.index in figures else -math.inf for c in cells
+    ]
+    best = int(np.argmax(scores)) if any(math.isfinite(s) for s in scores) else None
+    document: dict[str, Any] = {
+        "title": title_of(facts, len(cells)),
+        "engine": facts.engine,
+        "verification": facts.verification,
+        "start": iso(facts.period[0]),
+        "finish": iso(facts.period[1]),
+        "symbols": list(facts.symbols),
+        "candles": facts.candles,
+        "exchange": facts.exchange,
+        "variants": [v.name for v in facts.variants],
+        "axes": [{"key": axis.key, "values": list(axis.values)} for axis in facts.axes],
+        "objective": facts.objective,
+        "objective_words": OBJECTIVES[facts.objective][0],
+        "least_trades": facts.least_trades,
+        "cells_tried": len(cells) - len(problems),
+        "cells_failed": len(problems),
+        "cells_tried_before": facts.tried_before,
+        "cells": [_cell(cell, scores[cell.index], summaries, problems) for cell in cells],
+        "best": None if best is None else _best(best, facts, cells, summaries, scores),
+        "own": [c.index for c in cells if c.index in figures and _is_own(c, facts)],
+        "folds": _folds(facts, cells, summaries),
+        "posture": separate([v.name for v in facts.variants], facts.axes, cells, figures),
+        "config": {v.name: flatten(v.settings) for v in facts.variants},
+    }
+    document["notes"] = notes_on(facts, document)
+    safe: dict[str, Any] = json_safe(document)
+    return safe
+
+
+def title_of(facts: GridFacts, cells: int) -> str:
+    """Return the title of a grid: its variants, its axes, how many cells."""
+    axes = [f"{axis.key} ({len(axis.values)})" for axis in facts.axes]
+    return f"{' x '.join([', '.join(v.name for v in facts.variants), *axes])}: {cells:,d} cells"
+
+
+def _cell(cell: Cell, worth: float, summaries: Mapping[int, Summary], problems: Mapping[int, str]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "index": cell.index, "label": cell.label, "variant": cell.variant, "values": dict(cell.values),
+        "problem": problems.get(cell.index), "score": worth if math.isfinite(worth) else None,
+    }  # fmt: skip
+    if cell.index not in summaries:
+        return said
+    summary = summaries[cell.index]
+    return said | {
+        "figures": dict(summary.figures),
+        "final_equity": summary.final_equity,
+        "refused": dict(summary.refused),
+        "folds": [
+            {"in": {k: w[k] for k in FOLD_FIGURES}, "out": {k: o[k] for k in FOLD_FIGURES}}
+            for w, o in zip(summary.within, summary.out, strict=True)
+        ],
+    }
+
+
+def _best(
+    best: int, facts: GridFacts, cells: Sequence[Cell], summaries: Mapping[int, Summary], scores: Sequence[float]
+) -> dict[str, Any]:
+    """Return the best cell with what keeps one from believing in it."""
+    ran = sorted(summaries)
+    daily = np.column_stack([summaries[i].daily for i in ran])
+    evidence = assess_grid(daily, ran.index(best), seed=SEED, trials=len(ran) + facts.tried_before)
+    pnl = [summaries[c.index].figures["net_pnl_usd"] if c.index in summaries else math.nan for c in cells]
+    near = neighbours_of(cells[best], facts.axes, places_of(cells, facts.axes))
+    return {
+        "index": best,
+        "label": cells[best].label,
+        "statistics": evidence.document(),
+        "neighbourhood": neighbourhood(best, near, scores, pnl) | {"indices": near},
+        "daily_pnl_usd": summaries[best].daily.tolist(),
+        "median_daily_pnl_usd": np.median(daily, axis=1).tolist(),
+        "at_the_edge": _edges(cells[best], facts.axes),
+    }
+
+
+def _edges(cell: Cell, axes: Sequence[Axis]) -> list[str]:
+    """Return the axes on which the cell lies at an end: the best may lie outside of the grid."""
+    found = []
+    for axis in axes:
+        if axis.is_numeric and len(axis.values) > 1 and cell.values[axis.key] in (min(axis.values), max(axis.values)):
+            found.append(axis.key)
+    return found
+
+
+def _folds(facts: GridFacts, cells: Sequence[Cell], summaries: Mapping[int, Summary]) -> list[dict[str, Any]]:
+    """Return for each fold the cell that was best on all the others, and what it and the field did in this one."""
+    folds = []
+    for k, (start, finish) in enumerate(facts.folds):
+        inside = {i: score(facts.objective, s.within[k], facts.least_trades) for i, s in summaries.items()}
+        chosen = max(inside, key=lambda i: inside[i], default=None)
+        said: dict[str, Any] = {"start": iso(start), "finish": iso(finish), "chosen": None}
+        if chosen is not None and math.isfinite(inside[chosen]):
+            outcome = {i: s.out[k]["net_pnl_usd"] for i, s in summaries.items()}
+            better = sum(p > outcome[chosen] for p in outcome.values())
+            said |= {
+                "chosen": chosen,
+                "label": cells[chosen].label,
+                "in": {f: summaries[chosen].within[k][f] for f in FOLD_FIGURES},
+                "out": {f: summaries[chosen].out[k][f] for f in FOLD_FIGURES},
+                "rank_out": better + 1,
+                "of": len(outcome),
+                "median_out_usd": median(outcome.values()),
+                "best_out_usd": max(outcome.values()),
+            }
+        folds.append(said)
+    return folds
+
+
+def _is_own(cell: Cell, facts: GridFacts) -> bool:
+    """Return whether the cell is its variant as its overlay has it."""
+    if cell.run is None:
+        return False
+    own = next(v for v in facts.variants if v.name == cell.variant)
+    return cell.run.settings == own.settings
+
+
+def settings_line(values: Mapping[str, Any]) -> str:
+    """Return axis values as `key=value, key=value`."""
+    return ", ".join(f"{key}={shown_value(value)}" for key, value in values.items())

@@ -1,0 +1,152 @@
+"""Cells already run, kept in SQLite files under storage/research/cells/: a grid that was broken off goes on, a wider one reuses.
+
+One file for each engine, code and candles (hashes of all three are in its name), one row a cell and period. What a file
+holds is never stale: other code or candles are another file. Start at `CellStore`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigil_ext.errors import SigilError
+from sigil_ext.research.kernel.trades import TRADE, CellTrades
+from sigil_ext.services.market import Market
+from sigil_ext.settings.overlays import Variant, flatten
+from sigil_ext.settings.project import PACKAGE, Project
+
+TRADE_CODE: dict[str, tuple[str, ...]] = {
+    "jesse": ("rules", "settings", "db/scripted_store.py", "db/memory_store.py", "bridge"),
+    "kernel": ("rules", "settings", "research/kernel"),
+}
+TRADE_LIBRARIES = ("jesse", "numpy", "numba")
+
+
+class CellStore:
+    """The cells of one engine on one market's candles."""
+
+    def __init__(self, project: Project, engine: str, market: Market) -> None:
+        folder = project.storage / "research" / "cells"
+        self.path = folder / f"{engine}-{code_hash(engine)[:12]}-{candles_hash(market)[:12]}.sqlite"
+        self._period = (market.start_ms, market.finish_ms)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._link = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+            self._link.execute("PRAGMA journal_mode = WAL")
+            self._link.execute("PRAGMA synchronous = NORMAL")  # after a power cut the last cells are run again
+            self._link.execute(
+                "CREATE TABLE IF NOT EXISTS cells (key TEXT, start_ms INTEGER, finish_ms INTEGER, final_equity REAL,"
+                " refused TEXT, trades BLOB, PRIMARY KEY (key, start_ms, finish_ms)) WITHOUT ROWID"
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise _broken(self.path, error) from error
+
+    def __enter__(self) -> CellStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._link.close()
+
+    def get(self, run: Variant) -> CellTrades | None:
+        """Return what was kept of `run` over the market's period, None where nothing was."""
+        with self._told():
+            row = self._link.execute(
+                "SELECT final_equity, refused, trades FROM cells WHERE key = ? AND start_ms = ? AND finish_ms = ?",
+                (settings_hash(run), *self._period),
+            ).fetchone()
+            return None if row is None else CellTrades(_unpacked(row[2]), row[0], json.loads(row[1]))
+
+    def known(self) -> set[str]:
+        """Return the hashes of the settings that are kept for the market's period."""
+        with self._told():
+            rows = self._link.execute("SELECT key FROM cells WHERE start_ms = ? AND finish_ms = ?", self._period)
+            return {key for (key,) in rows}
+
+    def put(self, run: Variant, cell: CellTrades) -> None:
+        """Keep what `run` came to over the market's period."""
+        row = (
+            settings_hash(run),
+            *self._period,
+            cell.final_equity,
+            json.dumps(cell.signals_refused),
+            _packed(cell.trades),
+        )
+        with self._told():
+            self._link.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row)
+
+    def forget(self, runs: Iterable[Variant]) -> None:
+        """Drop what is kept of `runs`."""
+        with self._told():
+            self._link.executemany(
+                "DELETE FROM cells WHERE key = ? AND start_ms = ? AND finish_ms = ?",
+                [(settings_hash(run), *self._period) for run in runs],
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, zlib.error, ValueError, KeyError) as error:
+            raise _broken(self.path, error) from error
+
+
+def settings_hash(run: Variant) -> str:
+    """Return a hash of what decides the trades of `run`: its settings, not its name."""
+    return hashlib.sha256(json.dumps(flatten(run.settings), sort_keys=True).encode()).hexdigest()
+
+
+def candles_hash(market: Market) -> str:
+    """Return a hash of the candles of `market` and of where they came from."""
+    total = hashlib.blake2b(market.exchange.encode(), digest_size=16)
+    for symbol in market.symbols:
+        total.update(symbol.encode())
+        total.update(np.ascontiguousarray(market.candles[symbol]).data)
+    return total.hexdigest()
+
+
+def code_hash(engine: str) -> str:
+    """Return a hash of the code that decides the trades of `engine`."""
+    total = hashlib.sha256()
+    for part in TRADE_CODE[engine]:
+        place = PACKAGE / part
+        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
+            total.update(str(path.relative_to(PACKAGE)).encode())
+            total.update(path.read_bytes())
+    for library in TRADE_LIBRARIES:
+        total.update(f"{library}={version(library)}".encode())
+    return total.hexdigest()
+
+
+def _packed(trades: NDArray[np.void]) -> bytes:
+    """Return the trades column by column, which compresses to about a third of row by row."""
+    columns: Mapping[str, NDArray[np.generic]] = {name: trades[name] for name in TRADE.names or ()}
+    file = io.BytesIO()
+    for column in columns.values():
+        np.save(file, np.ascontiguousarray(column), allow_pickle=False)
+    return zlib.compress(file.getvalue(), 1)
+
+
+def _unpacked(blob: bytes) -> NDArray[np.void]:
+    file = io.BytesIO(zlib.decompress(blob))
+    columns = {name: np.load(file, allow_pickle=False) for name in TRADE.names or ()}
+    trades = np.zeros(len(columns["symbol"]), dtype=TRADE)
+    for name, column in columns.items():
+        trades[name] = column
+    return trades
+
+
+def _broken(path: Path, error: Exception) -> SigilError:
+    told = getattr(error, "strerror", None) or str(error)
+    return SigilError(
+        f"the cells kept in {path} cannot be used ({told}); remove the file, the cells are then run again"
+    )
