@@ -218,21 +218,29 @@ def minutes_by_hour(database: Database, session: int, hours: int) -> list[Hour]:
 
 
 def minutes(database: Database, symbol: str, since: datetime, until: datetime) -> NDArray[np.float64]:
-    """Return `symbol`'s recorded candles that open in [since, until), of the last session that has any; oldest first.
+    """Return `symbol`'s recorded candles that open in [since, until), oldest first; of a minute twice the later session's.
 
-    Shape (n, 6), Jesse's column order. All minutes are unpacked at once: a chart asks for ten thousand of them.
+    Shape (n, 6), Jesse's column order. Minutes are unpacked at once: a chart asks for ten thousand of them.
     """
     span = {"since": int(since.timestamp() * 1000), "until": int(until.timestamp() * 1000)}
+    parts = [np.zeros((0, 6))]
     with database.transaction() as cur:
-        cur.execute(_READING["sessions_overlapping"], span)
-        session = cur.fetchone()
-        if session is None or symbol not in session[1]:
-            return np.zeros((0, 6))
-        cur.execute(_READING["minutes_between"], {"id": session[0], **span})
-        rows = [(open_ms, bytes(packed)) for open_ms, packed in cur.fetchall() if packed]
+        cur.execute(_BOARD["sessions_between"], span)
+        for session, symbols in cur.fetchall():
+            if symbol in symbols:
+                cur.execute(_READING["minutes_between"], {"id": session, **span})
+                parts.append(_candles_of(cur.fetchall(), symbols.index(symbol)))
+    # Stable and backwards: the first of equal times is then the latest session's.
+    table = np.concatenate(parts)[::-1]
+    _, first = np.unique(table[:, 0], return_index=True)
+    return table[first]
+
+
+def _candles_of(minutes: Sequence[tuple[int, Any]], number: int) -> NDArray[np.float64]:
+    rows = [(open_ms, bytes(packed)) for open_ms, packed in minutes if packed]
     table = np.frombuffer(b"".join(packed for _, packed in rows), dtype=np.float64).reshape(-1, 6)
     opened = np.repeat([float(open_ms) for open_ms, _ in rows], [len(packed) // 48 for _, packed in rows])
-    wanted = table[:, 0] == session[1].index(symbol)
+    wanted = table[:, 0] == number
     return np.column_stack((opened[wanted], table[wanted, 1:]))
 
 

@@ -26,6 +26,10 @@ BAR_MINUTES: Mapping[str, int] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 2
 BARS_SHOWN = 400
 MOST_MINUTES = 10 * 24 * 60
 MINUTE_MS = 60_000
+# Interpreted: a few hundred calls are nothing, and the first compiled one would cost a second of somebody's page. The
+# floats are the same, which is a law of `rules.compiled`.
+_trail_stop = getattr(trail_stop, "py_func", trail_stop)
+_stop_price = getattr(stop_price, "py_func", stop_price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def _stop_path(database: Database, row: PositionRow, minutes: NDArray[np.float64
     if row.stop_pct is None:
         flat = row.stop_price
         return StopPath(row, () if flat is None else ((row.opened_at, flat), (row.closed_at or end, flat)))
-    stop = stop_price(row.entry_price, row.stop_pct)
+    stop = _stop_price(row.entry_price, row.stop_pct)
     points = [(row.opened_at, stop)]
     until = min(row.closed_at or end, end)
     settings = _settings(board.settings_at(database, row.opened_at), database.variant)
@@ -116,7 +120,7 @@ def _stop_path(database: Database, row: PositionRow, minutes: NDArray[np.float64
                 break  # a bar is looked at once it has closed
             high = max(high, bar_high)
             trail = settings.trail
-            moved = trail_stop(row.entry_price, stop, high, row.atr_at_entry, trail.activation_atr, trail.multiplier)
+            moved = _trail_stop(row.entry_price, stop, high, row.atr_at_entry, trail.activation_atr, trail.multiplier)
             if moved > stop:
                 points += [(closes, stop), (closes, moved)]
                 stop = moved

@@ -42,6 +42,13 @@ FROM paper_minutes WHERE session_id = %(session)s
   AND open_ms >= (SELECT max(open_ms) FROM paper_minutes WHERE session_id = %(session)s) - %(hours)s * 3600000::bigint
 GROUP BY 1 ORDER BY 1
 
+-- name: sessions_between
+-- Every session with a recorded minute in [since, until), oldest first.
+SELECT id, symbols FROM paper_sessions AS s
+WHERE start_ms < %(until)s
+  AND EXISTS (SELECT FROM paper_minutes AS m WHERE m.session_id = s.id AND m.open_ms >= %(since)s AND m.open_ms < %(until)s)
+ORDER BY id
+
 -- name: scans
 SELECT s.id, s.at, s.written_at, count(*) FILTER (WHERE r.accepted), count(r.symbol)
 FROM (SELECT * FROM universe_scans ORDER BY id DESC LIMIT %(limit)s) AS s

@@ -1,7 +1,7 @@
 // Charts, drawn by TradingView Lightweight Charts from series that the page fetches. Colours are those of panel.css and
 // follow the reader's scheme. A chart that cannot be drawn leaves a sentence in its place.
 import {
-  CandlestickSeries, ColorType, createChart, createSeriesMarkers, HistogramSeries, LineSeries, LineStyle,
+  CandlestickSeries, ColorType, createChart, createSeriesMarkers, HistogramSeries, LineSeries, LineType,
 } from "./vendor/lightweight-charts-5.2.1.mjs";
 
 const EVERY_MS = 20000;
@@ -105,15 +105,16 @@ class Candles {
     const times = bars.map(([time]) => time);
     const snap = (time) => times[Math.max(0, times.findLastIndex((t) => t <= time))];
     const marks = [];
-    for (const p of positions) {
+    const seen = positions.filter((p) => (p.closed ?? Infinity) >= times[0]);
+    for (const p of seen) {
       if (p.opened >= times[0]) marks.push({ time: snap(p.opened), position: "belowBar", shape: "arrowUp", color: colour("--accent"), text: p.id });
       if (p.closed) marks.push({ time: snap(p.closed), position: "aboveBar", shape: "arrowDown", color: p.pnl < 0 ? bad : up, text: (p.reason ?? "").replaceAll("_", " ") });
     }
     this.markers.setMarkers(marks.sort((a, b) => a.time - b.time));
     for (const line of this.stops) this.chart.removeSeries(line);
-    this.stops = positions.filter((p) => p.stop.length > 1).map((p) => {
+    this.stops = seen.filter((p) => p.stop.length > 1).map((p) => {
       const line = this.chart.addSeries(LineSeries, {
-        color: bad, lineWidth: 2, lineStyle: LineStyle.Solid, lastValueVisible: !p.closed, priceLineVisible: false, crosshairMarkerVisible: false,
+        color: bad, lineWidth: 2, lineType: LineType.WithSteps, lastValueVisible: !p.closed, priceLineVisible: false, crosshairMarkerVisible: false,
       });
       line.setData(steps(p.stop, times, snap));
       return line;
@@ -121,7 +122,7 @@ class Candles {
   }
 }
 
-// The stop at each bar of the position: a line that rises in steps needs a point a bar.
+// The stop at each bar of the position: the series have one time scale, so the points stand on its bars.
 function steps(path, times, snap) {
   const [from, to] = [snap(path[0][0]), snap(path.at(-1)[0])];
   let level = path[0][1];
