@@ -223,6 +223,16 @@ class Watch:
         )
         return int(found[0][0]) if found else None
 
+    def holds_a_symbol(self) -> bool:
+        """Return whether a transaction holds the lock of a symbol or of the variant's entries: it enters or leaves."""
+        return bool(
+            self._ask(
+                "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+                f" AND (classid::bigint << 32) + objid::bigint <> {SESSION_LOCK}"
+            )
+        )
+
     def close(self) -> None:
         """Close the connection."""
         if self._link is not None:

@@ -35,6 +35,7 @@ from benchmarks.chaos.common import (
     workplace,
 )
 from benchmarks.chaos.reference import Undisturbed, backtest_trades, paper, trades_in, undisturbed
+from sigil_ext.services.paper_feeds import GROUP_MINUTES
 
 AIMS = (("anywhere", 50), ("transaction", 15), ("fill", 25), ("commit", 10))
 STARTING_SHARE = 0.2
@@ -88,15 +89,14 @@ class Killer:
         return self.whole.eventful[place]
 
     def _in_the_minute(self, process: Process, minute: int) -> bool:
-        """Kill within the transaction of `minute`, where a position is opened or closed."""
-        if not self._until(process, lambda: self.watch.last_minute() >= minute - 3 * MINUTE_MS):
+        """Kill within the transaction of `minute`, where a position is opened or closed: it holds an entry's locks then."""
+        if not self._until(process, lambda: self.watch.last_minute() >= minute - (GROUP_MINUTES + 1) * MINUTE_MS):
             return False
         for _ in range(TRIES):
             process.send_signal(signal.SIGSTOP)
-            last = self.watch.last_minute()
-            if last >= minute:
+            if self.watch.last_minute() >= minute:
                 return self._kill(process, "at a random moment")
-            if last == minute - MINUTE_MS and self._in_transaction():
+            if self.watch.holds_a_symbol():
                 return self._kill(process, "in the transaction of an entry or exit")
             self._go_on(process)
         return self._kill(process, "at a random moment")

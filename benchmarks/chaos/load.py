@@ -146,6 +146,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     from sigil_ext.paper.replay_feed import ReplayFeed
     from sigil_ext.paper.session import Beginning, Conduct, PaperSession
     from sigil_ext.services.database import open_database
+    from sigil_ext.services.paper_feeds import GROUP_MINUTES
     from sigil_ext.settings.overlays import load_variant
     from sigil_ext.settings.project import find_project
 
@@ -164,7 +165,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         return time.process_time() - began, trades
 
     async def replayed() -> tuple[float, int]:
-        session = PaperSession(variant, database, Conduct())
+        session = PaperSession(variant, database, Conduct(group=GROUP_MINUTES))
         session.open(Beginning(sorted(loaded), first, {}))
         minutes = [m async for m in ReplayFeed(loaded).minutes(sorted(loaded), first - MINUTE_MS)]
         began = time.process_time()

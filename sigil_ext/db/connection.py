@@ -72,6 +72,29 @@ class Database:
                 self._held.cursor = None
 
     @contextlib.contextmanager
+    def open_transaction(self, link: connection) -> Iterator[cursor]:
+        """Run the block as a part of the transaction on `link`, begun where there is none, and leave it open.
+
+        As in `one_transaction` every `transaction()` within the block, on this thread, becomes a part of it, without
+        savepoints. `commit` ends it; after an error the caller has to undo it (`link.rollback()`).
+        """
+        with self._explained(link), link.cursor() as cur:
+            self._held.cursor, self._held.savepoints = cur, False
+            try:
+                yield cur
+            finally:
+                self._held.cursor = None
+
+    def commit(self, link: connection) -> None:
+        """Commit what `open_transaction` left open.
+
+        Raises:
+            DatabaseUnavailable: the server was lost; the outcome is unknown.
+        """
+        with self._explained(link):
+            link.commit()
+
+    @contextlib.contextmanager
     def _transaction_on(self, link: connection) -> Iterator[cursor]:
         with self._explained(link), link, link.cursor() as cur:
             yield cur

@@ -54,20 +54,25 @@ class Heartbeat:
         """Note that the scan is done."""
         self._write(last_scan_end=_CLOCK)
 
-    def progress(self, open_ms: int, *, session_id: int, feed: str) -> None:
+    def progress(self, open_ms: int, *, session_id: int, feed: str, scanned: bool = False) -> None:
         """Note that the minute that opened at `open_ms` (Unix, ms) is processed.
 
         The same minute again is no progress and leaves `last_write` as it was.
+
+        Args:
+            scanned: a scan began and ended within it, or would have if one had been due.
         """
+        scan = (", last_scan_start, last_scan_end", ", clock_timestamp(), clock_timestamp()") if scanned else ("", "")
+        kept = ", last_scan_start = EXCLUDED.last_scan_start, last_scan_end = EXCLUDED.last_scan_end" if scanned else ""
         with self.database.transaction() as cur:
             cur.execute(
-                "INSERT INTO scanner_heartbeat AS h (variant_id, updated_at, last_write, last_candle, session_id, feed)"
-                " VALUES (%s, clock_timestamp(), clock_timestamp(), to_timestamp(%s / 1000.0), %s, %s)"
+                "INSERT INTO scanner_heartbeat AS h (variant_id, updated_at, last_write, last_candle, session_id, feed"
+                f"{scan[0]}) VALUES (%s, clock_timestamp(), clock_timestamp(), to_timestamp(%s / 1000.0), %s, %s{scan[1]})"
                 " ON CONFLICT (variant_id) DO UPDATE SET updated_at = EXCLUDED.updated_at, feed = EXCLUDED.feed,"
                 " last_candle = EXCLUDED.last_candle, session_id = EXCLUDED.session_id,"
                 " last_write = CASE WHEN (h.last_candle, h.session_id)"
                 " IS DISTINCT FROM (EXCLUDED.last_candle, EXCLUDED.session_id)"
-                " THEN EXCLUDED.last_write ELSE h.last_write END",
+                f" THEN EXCLUDED.last_write ELSE h.last_write END{kept}",
                 (self.database.variant, open_ms + 60_000, session_id, feed),
             )
 

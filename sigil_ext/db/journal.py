@@ -8,10 +8,11 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import psycopg2
@@ -24,6 +25,17 @@ from sigil_ext.rules.types import ExitReason
 
 Row = Sequence[float]
 SESSION_LOCK = 0x5349_4749_4C01  # not the key of a variant's entries: those are taken within the session
+
+
+class Minute(Protocol):
+    """What is recorded of a minute: its open time, its candles in Jesse's column order, and whether it was caught up with."""
+
+    @property
+    def open_ms(self) -> int: ...
+    @property
+    def candles(self) -> Mapping[str, Row]: ...
+    @property
+    def downtime(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +152,22 @@ class Journal:
         with self.database.transaction() as cur:
             cur.execute("UPDATE paper_sessions SET ended_at = now() WHERE id = %s", (session.id,))
 
-    def write(
-        self, session: RecordedSession, open_ms: int, candles: Mapping[str, Row], *, downtime: bool = False
-    ) -> None:
-        """Record a processed minute, in the transaction that the caller holds."""
-        number = {symbol: i for i, symbol in enumerate(session.symbols)}
-        rows = np.array([[number[s], *row[1:]] for s, row in sorted(candles.items())], dtype=np.float64)
+    def write(self, session: RecordedSession, minutes: Sequence[Minute]) -> None:
+        """Record processed minutes, in the transaction that the caller holds."""
+        number = {symbol: float(i) for i, symbol in enumerate(session.symbols)}
+        rows = []
+        for minute in minutes:
+            flat = array("d")
+            for symbol, row in sorted(minute.candles.items()):
+                flat.append(number[symbol])
+                flat.extend(row[1:])
+            rows.append((session.id, minute.open_ms, psycopg2.Binary(flat.tobytes()), minute.downtime))
         with self.database.transaction() as cur:
-            cur.execute(
-                "INSERT INTO paper_minutes (session_id, open_ms, candles, downtime) VALUES (%s, %s, %s, %s)",
-                (session.id, open_ms, psycopg2.Binary(rows.tobytes()), downtime),
+            execute_values(
+                cur,
+                "INSERT INTO paper_minutes (session_id, open_ms, candles, downtime) VALUES %s",
+                rows,
+                page_size=1000,
             )
 
     def has(self, session: RecordedSession, open_ms: int) -> bool:
@@ -291,16 +309,17 @@ class Journal:
             )
             return float(cur.fetchone()[0])  # type: ignore[index]
 
-    def write_equity(self, at_ms: int, cash: float, positions: float, count: int) -> None:
-        """Record what the wallet is worth at the end of a minute, USD."""
+    def write_equity(self, snapshots: Sequence[tuple[int, float, float, int]]) -> None:
+        """Record what the wallet is worth at the end of minutes: (ms, cash in USD, positions in USD, how many)."""
         with self.database.transaction() as cur:
-            cur.execute(
-                "INSERT INTO equity_snapshots (at, cash_usd, positions_usd, equity_usd, open_positions)"
-                " VALUES (to_timestamp(%s / 1000.0), %s, %s, %s, %s) ON CONFLICT (at) DO UPDATE SET"
+            execute_values(
+                cur, "INSERT INTO equity_snapshots (at, cash_usd, positions_usd, equity_usd, open_positions) VALUES %s"
+                " ON CONFLICT (at) DO UPDATE SET"
                 " cash_usd = EXCLUDED.cash_usd, positions_usd = EXCLUDED.positions_usd,"
                 " equity_usd = EXCLUDED.equity_usd, open_positions = EXCLUDED.open_positions",
-                (at_ms, cash, positions, cash + positions, count),
-            )
+                [(at_ms, cash, held, cash + held, count) for at_ms, cash, held, count in snapshots],
+                template="(to_timestamp(%s / 1000.0), %s, %s, %s, %s)", page_size=1000,
+            )  # fmt: skip
 
     def close_gaps(self) -> None:
         """Number the next scan after the last one there is: minutes that were undone leave holes, and ids would differ."""

@@ -2,7 +2,7 @@
 
 What the session decides on is a copy of breaker, protections and open positions, read from the database in the minute's
 transaction. An entry is written there and then, so none is made without a durable row. Everything else is remembered as
-an operation and written by `drain`, in the same transaction. When the server is lost the operations stay, exits go on
+an operation and written by `drain`, in the same transaction. Minutes of a recording may share one (`begin(goes_on=True)`). When the server is lost the operations stay, exits go on
 being noted, entries are refused as `database_lost`, and what was not committed is written when the server is back.
 
 Start at `MinuteStore.begin` and `drain`.
@@ -52,7 +52,8 @@ class MinuteStore(PostgresStore):
         super().__init__(database)
         self.lost = False
         self.refuse_entries = False  # minutes that are caught up with after the server was lost
-        self.operations: list[Operation] = []
+        self.operations: list[Operation] = []  # of this minute
+        self._waiting: list[Operation] = []
         self._fresh = False
         self._breaker_now = Breaker()
         self._protected: dict[str, Protection] = {}
@@ -63,14 +64,20 @@ class MinuteStore(PostgresStore):
 
     # --- the minute -----------------------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Begin a minute: nothing to write yet, and what the database says is read again when it is asked for."""
+    def begin(self, *, goes_on: bool = False) -> None:
+        """Begin a minute: nothing to write yet, and what the database says is read again when it is asked for.
+
+        Args:
+            goes_on: in the transaction of the minute before, whose operations wait still; what was read stands.
+        """
         self.operations = []
-        self._fresh = False
+        if not goes_on:
+            self._waiting = []
+            self._fresh = False
 
     def drain(self) -> None:
         """Write the operations that are not written yet, in the caller's transaction, in their order."""
-        waiting = [op for op in self.operations if not op.written]
+        waiting = [op for op in self._waiting if not op.written]
         counts: dict[tuple[str, RefusalReason], RefusalCount] = {}
         for op in waiting:
             if op.kind == "count_refusal":
@@ -81,6 +88,7 @@ class MinuteStore(PostgresStore):
             super().count_refusals([counts[key] for key in sorted(counts)])
         for op in waiting:
             op.written = True
+        self._waiting = []
 
     def position_id(self, number: int) -> int:
         """Return the id of a position that had a provisional number before it was written."""
@@ -108,8 +116,10 @@ class MinuteStore(PostgresStore):
             case _:
                 raise AssertionError(op.kind)
 
-    def _later(self, kind: str, *args: Any) -> None:
-        self.operations.append(Operation(kind, args))
+    def _later(self, kind: str, *args: Any, number: int = 0) -> None:
+        op = Operation(kind, args, number=number)
+        self.operations.append(op)
+        self._waiting.append(op)
 
     def _renumber(self, op: Operation, number: int) -> None:
         self._renumbered[op.number] = number

@@ -61,7 +61,7 @@ class StrategyStore(MinuteStore):
     def opened(self, position: Opened) -> int:
         """Note a new position; return its number, which is provisional until the minute is written."""
         self._provisional -= 1
-        self.operations.append(Operation("opened", (position,), number=self._provisional))
+        self._later("opened", position, number=self._provisional)
         return self._provisional
 
     def changed(self, position_id: int, *, at: datetime, price: float, qty: float, grew: bool) -> None:

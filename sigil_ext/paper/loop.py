@@ -54,6 +54,12 @@ async def run(
                         session.stopped, "stopped by a person" if stop.is_set() else "the feed ended"
                     )
                 break
+            except StrategyFailed:
+                if not session.ahead:
+                    raise
+                # Minutes before the one that failed were in its transaction: once more, each in its own.
+                await asyncio.to_thread(session.reopen_ungrouped)
+                first = session.last_ms if session.last_ms is not None else after_ms
             except DatabaseUnavailable as error:
                 if not await _come_back(session, error, stop):
                     break
@@ -95,11 +101,15 @@ async def _rush(
     session: PaperSession, minutes: AsyncIterator[ClosedMinute], stop: asyncio.Event,
     progress: Callable[[PaperSession], None],
 ) -> None:  # fmt: skip
-    """Process a recording as fast as it goes: without threads and timers, which cost more than a minute does."""
+    """Process a recording as fast as it goes: without threads and timers, which cost more than a minute does.
+
+    What is processed when it ends, at whoever's wish, is committed.
+    """
     try:
         for count in itertools.count(1):
             minute = await anext(minutes, None)
             if minute is None or stop.is_set():
+                session.settle()
                 return
             session.process(minute)
             progress(session)

@@ -1,35 +1,36 @@
 """A paper session: closed minutes in, one transaction a minute, recovery from what was recorded.
 
 The minute's candles, every fill, stop, refusal, scan and protection, the heartbeat and the alerts are committed together or
-not at all: a process that is killed at any instant has either processed a minute or not begun it. Start at
+not at all: a process that is killed at any instant has either processed a minute or not begun it. Minutes of a recording at
+full speed may share a transaction, which ends with the minute in which something is entered or left. Start at
 `PaperSession.process`; `loop.py` feeds it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import psycopg2
 import structlog
 from numpy.typing import NDArray
 from psycopg2.extensions import connection
 
 from sigil_ext.bridge.checkpoint import pack
-from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.bridge.records import Trade
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal, RecordedSession, Request
-from sigil_ext.db.minute_store import Operation
-from sigil_ext.db.outbox import Outbox
 from sigil_ext.errors import DatabaseUnavailable, LockHeld, UsageError
 from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
 from sigil_ext.paper.hosts import SessionHost, Subject, bar_minutes, begin, go_live, new_host, same_subject
+from sigil_ext.paper.recorder import MinuteRecord, Recorder
 from sigil_ext.rules import messages
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
@@ -40,7 +41,9 @@ SAVE_PATIENCE_S = 30.0
 LOCK_PATIENCE = timedelta(seconds=60)
 FEED_PATIENCE = timedelta(seconds=90)  # exchanges cut a connection every day; back within this, nobody is told
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
-KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
+# Of a session that groups its minutes: what a kill sends it back by at most, and how often it saves its state.
+GROUP_S = 0.25
+GROUPED_CHECKPOINT_EVERY = 10 * CHECKPOINT_EVERY
 
 log = structlog.get_logger("sigil.paper")
 
@@ -60,27 +63,15 @@ class Conduct:
     """How a session behaves.
 
     `patient`: a lost database stops time until it is back (recordings); otherwise exits are tracked meanwhile (live).
-    `alerts`: write to the outbox. `durable`: wait for the disk at each commit.
+    `alerts`: write to the outbox. `durable`: wait for the disk at each commit. `group`: minutes that may share a
+    transaction, of a recording that does not wait for anything; 1: each has its own.
     """
 
     feed: str = "replay"
     patient: bool = True
     alerts: bool = False
     durable: bool = False
-
-
-@dataclass(slots=True)
-class MinuteRecord:
-    """Everything that one minute has to leave in the database."""
-
-    minute: ClosedMinute
-    operations: list[Operation] = field(default_factory=list)
-    ended: list[Ended] = field(default_factory=list)
-    closings: list[tuple[Request, Ended]] = field(default_factory=list)
-    done: list[tuple[Request, str]] = field(default_factory=list)
-    events: list[FeedEvent] = field(default_factory=list)
-    alerts: list[Alert] = field(default_factory=list)
-    worth: tuple[float, float, int] | None = None
+    group: int = 1
 
 
 class PaperSession:
@@ -102,7 +93,14 @@ class PaperSession:
         self.conduct = conduct
         self.journal = Journal(database)
         self.heartbeat = Heartbeat(database)
-        self.outbox = Outbox(database)
+        self._bar_ms = bar_minutes(variant) * MINUTE_MS
+        self._recorder = Recorder(database, conduct.feed, self._bar_ms)
+        self._group: list[MinuteRecord] = []
+        self._group_began = 0.0
+        self._group_most = conduct.group
+        self.ahead = (
+            False  # minutes were processed that were not committed and never will be; `reopen` goes back to them
+        )
         self.processed = self.rebuilt = 0
         self.last_ms: int | None = None
         self.lost_since: datetime | None = None
@@ -122,7 +120,6 @@ class PaperSession:
         self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
         self._saving: Future[None] | None = None
         self._untold: list[FeedEvent] = []
-        self._bar_ms = bar_minutes(variant) * MINUTE_MS
 
     # --- begin and end --------------------------------------------------------------------------------------------
 
@@ -150,7 +147,7 @@ class PaperSession:
                 self.heartbeat.state("running", session_id=recorded.id, feed=self.conduct.feed)
                 if self.conduct.alerts:
                     cash, held, count = self.host.worth()
-                    self._put(Alert("start", self._now(), messages.start(
+                    self._recorder.put(Alert("start", self._now(), messages.start(
                         feed=self.conduct.feed, symbols=len(recorded.symbols), equity_usd=cash + held,
                         open_positions=count, resumed=self.last_ms is not None,
                     )))  # fmt: skip
@@ -171,10 +168,11 @@ class PaperSession:
             if self.conduct.alerts:
                 cash, held, count = self.host.worth()
                 message = messages.stop(why=why, minutes=self.processed, equity_usd=cash + held, open_positions=count)
-                self._put(Alert("stop", self._now(), message))
+                self._recorder.put(Alert("stop", self._now(), message))
 
     def finish(self) -> None:
         """Close what is open at the last price, as a backtest does at its end, and end the record."""
+        self.settle()
         self.store.begin()
         with self.database.one_transaction(self._link):
             for position, trade in self.host.finish():
@@ -184,7 +182,7 @@ class PaperSession:
             if self.store.lost:
                 raise DatabaseUnavailable("the database was lost while the session ended; start it again to end it")
             if self.last_ms is not None:
-                self.journal.write_equity(self.last_ms + MINUTE_MS, *self.host.worth())
+                self.journal.write_equity([(self.last_ms + MINUTE_MS, *self.host.worth())])
             self.journal.end(self.recorded)
             self.heartbeat.state("ended", session_id=self.recorded.id, feed=self.conduct.feed)
 
@@ -199,7 +197,7 @@ class PaperSession:
     # --- a minute -------------------------------------------------------------------------------------------------
 
     def process(self, minute: ClosedMinute, events: Sequence[FeedEvent] = ()) -> None:
-        """Process one closed minute and commit it.
+        """Process one closed minute and commit it, or leave that to `settle` where minutes share a transaction.
 
         Raises:
             DatabaseUnavailable: a patient session lost its database; call `reopen` when it is back.
@@ -212,7 +210,10 @@ class PaperSession:
             self.try_return()
         if self.lost_since is None:
             try:
-                self._write(minute, events)
+                if self._group_most > 1:
+                    self._gather(minute, events)
+                else:
+                    self._write(minute, events)
             except DatabaseUnavailable as error:
                 if self.conduct.patient:
                     raise
@@ -220,7 +221,8 @@ class PaperSession:
         if self.lost_since is not None:
             self._track(minute, events)
         self.last_ms = minute.open_ms
-        self.processed += 1
+        if self._group_most == 1:
+            self.processed += 1
         try:
             if waited_for_feed and not self._feed_lost_told and self.lost_since is None:
                 self._say("running")
@@ -234,7 +236,59 @@ class PaperSession:
         record = MinuteRecord(minute, events=list(events))
         with self.database.one_transaction(self._link, savepoints=False):
             self._decide(record)
-            self._commit(record)
+            self._recorder.write(self.recorded, self.store, [record])
+
+    # --- minutes that share a transaction -------------------------------------------------------------------------
+
+    def _gather(self, minute: ClosedMinute, events: Sequence[FeedEvent]) -> None:
+        """Decide a minute in the transaction of those before it, and commit them all when it is time."""
+        assert self._link is not None
+        record = MinuteRecord(minute, events=list(events))
+        if not self._group:
+            self._group_began = time.monotonic()
+        try:
+            with self.database.open_transaction(self._link):
+                self._decide(record)
+            if self.store.lost:
+                raise DatabaseUnavailable(f"lost the {self.database.address.place} within a minute")
+        except BaseException:
+            self._undo()
+            raise
+        self._group.append(record)
+        late = time.monotonic() - self._group_began > GROUP_S
+        if record.urgent or late or len(self._group) >= self._group_most:
+            self.settle()
+
+    def settle(self) -> None:
+        """Commit the minutes that were processed and not committed yet, in one transaction.
+
+        Raises:
+            DatabaseUnavailable: none of them is known to be committed; call `reopen` when the server is back.
+        """
+        if not self._group:
+            return
+        assert self._link is not None
+        try:
+            with self.database.open_transaction(self._link):
+                self._recorder.write(self.recorded, self.store, self._group)
+            self.database.commit(self._link)
+        except BaseException:
+            self._undo()
+            raise
+        self.processed += len(self._group)
+        self._group = []
+
+    def reopen_ungrouped(self) -> None:
+        """As `reopen`, and from then on each minute in its own transaction: one of a group could not be processed."""
+        self._group_most = 1
+        self.reopen()
+
+    def _undo(self) -> None:
+        """Give up what was not committed; the host has gone further than the record, unless it was the first minute."""
+        self.ahead, self._group = bool(self._group), []
+        if self._link is not None and not self._link.closed:
+            with contextlib.suppress(psycopg2.Error):
+                self._link.rollback()
 
     def _track(self, minute: ClosedMinute, events: Sequence[FeedEvent]) -> None:
         """Follow a minute in memory while the database is lost, and keep it: it is processed again when it is back."""
@@ -281,7 +335,7 @@ class PaperSession:
     def _decide(self, record: MinuteRecord) -> None:
         """Let the market happen, and do what people asked for. A database that is lost meanwhile is noted, not raised."""
         minute = record.minute
-        self.store.begin()
+        self.store.begin(goes_on=bool(self._group))
         touched = {s: self.store.protection(s) for s in self._held()} if self.conduct.alerts else {}
         at = datetime.fromtimestamp((minute.open_ms + MINUTE_MS) / 1000, UTC)
         entered = set(self._held())
@@ -320,35 +374,6 @@ class PaperSession:
             self.store.lost = True
             return []
 
-    def _commit(self, record: MinuteRecord) -> None:
-        """Write the minute, within the caller's transaction."""
-        if self.store.lost:
-            raise DatabaseUnavailable(f"lost the {self.database.address.place} within a minute")
-        self.store.drain()
-        minute = record.minute
-        for request, ended in record.closings:
-            # A minute without candles is not recorded; the closing belongs to the last one that was.
-            place = minute.open_ms if minute.candles else self._last_recorded()
-            self.journal.write_closing(self.recorded, place, ended.trade.symbol, request.exit_reason)
-        for request, outcome in record.done:
-            self.journal.done(request, outcome)
-        kept = [(e.at_ms, e.kind, e.symbol, e.detail) for e in record.events if e.kind in KEPT_EVENTS]
-        if kept:
-            self.journal.write_feed_events(self.recorded, kept)
-        for alert in record.alerts:
-            self._put(alert)
-        if not minute.candles:
-            return
-        self.journal.write(self.recorded, minute.open_ms, minute.candles, downtime=minute.downtime)
-        end_ms = minute.open_ms + MINUTE_MS
-        if record.worth is not None:
-            self.journal.write_equity(end_ms, *record.worth)
-        # Live, the scan job beats; it knows nothing of minutes that are caught up with.
-        if (self.conduct.feed == "replay" or minute.downtime) and end_ms % self._bar_ms == 0:
-            self.heartbeat.scan_started()
-            self.heartbeat.scan_ended()
-        self.heartbeat.progress(minute.open_ms, session_id=self.recorded.id, feed=self.conduct.feed)
-
     def wait(self, events: Sequence[FeedEvent]) -> None:
         """Between two minutes: tell what the feed met, do what people asked for, say that the session lives."""
         self._untold += events
@@ -368,12 +393,10 @@ class PaperSession:
     def _tell(self, events: Sequence[FeedEvent]) -> None:
         told = self._feed_lost_told
         with self.database.one_transaction(self._link):
-            kept = [(e.at_ms, e.kind, e.symbol, e.detail) for e in events if e.kind in KEPT_EVENTS]
-            if kept:
-                self.journal.write_feed_events(self.recorded, kept)
+            self._recorder.write_events(self.recorded, events)
             if self.conduct.alerts:
                 for alert in (*feed_alerts(events), *self._feed_is_back(events)):
-                    self._put(alert)
+                    self._recorder.put(alert)
         self._follow_feed(events)
         if told and not self._feed_lost_told:
             self._say("running")
@@ -387,7 +410,7 @@ class PaperSession:
             if self.conduct.alerts:
                 with self.database.one_transaction(self._link):
                     message = messages.feed_lost(feed=self.conduct.feed, detail=self._feed_lost_why)
-                    self._put(
+                    self._recorder.put(
                         Alert("feed_lost", since, message, key=f"feed_lost:{self.recorded.id}:{since.isoformat()}")
                     )
             self._feed_lost_told = True
@@ -421,7 +444,7 @@ class PaperSession:
                 return
             with self.database.one_transaction(self._link, savepoints=False):
                 self._decide(record)
-                self._commit(record)
+                self._recorder.write(self.recorded, self.store, [record])
         except DatabaseUnavailable as error:
             if self.conduct.patient:
                 raise
@@ -471,15 +494,20 @@ class PaperSession:
             self.last_ms, self.rebuilt = open_ms, self.rebuilt + 1
         self.store = go_live(self.host, self.journal)
         self._whole, self._decided_ms = True, self.last_ms or 0
+        self._group, self.ahead = [], False
 
     def _save_checkpoint(self, open_ms: int) -> None:
         """Save the state now and then, after the minute's commit: a restart without it would only take longer."""
         if self._checkpoint_ms is None:
             self._checkpoint_ms = self.recorded.start_ms
-        if open_ms - self._checkpoint_ms < CHECKPOINT_EVERY * MINUTE_MS or self.lost_since is not None:
+        # The first of a process early on any feed: it shows whether there can be one, and a short run has one too.
+        often = self._group_most == 1 or self._saving is None
+        every = CHECKPOINT_EVERY if often else GROUPED_CHECKPOINT_EVERY
+        if open_ms - self._checkpoint_ms < every * MINUTE_MS or self.lost_since is not None:
             return
         if self._saving is not None and not self._saving.done():
             return
+        self.settle()  # a checkpoint must not know of minutes that the record does not
         self._checkpoint_ms = open_ms
         state = self.host.save()
         if state is not None:
@@ -507,10 +535,6 @@ class PaperSession:
     def _held(self) -> list[str]:
         return [*self.host.held(), *self.host.found()]
 
-    def _last_recorded(self) -> int:
-        last = self.journal.last_minute(self.recorded)
-        return self.recorded.start_ms - MINUTE_MS if last is None else last
-
     def _follow_feed(self, events: Sequence[FeedEvent]) -> None:
         for event in events:
             log.info("feed", variant=self.variant.name, kind=event.kind, symbol=event.symbol, detail=event.detail)
@@ -521,16 +545,6 @@ class PaperSession:
                 )
             elif event.kind == "back":
                 self._feed_lost_since, self._feed_lost_told = None, False
-
-    def _put(self, alert: Alert) -> None:
-        self.outbox.put(
-            alert.event,
-            at=alert.at,
-            title=alert.message.title,
-            body=alert.message.body,
-            reason=alert.reason,
-            key=alert.key,
-        )
 
 
 @dataclass(frozen=True, slots=True)

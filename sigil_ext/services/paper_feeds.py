@@ -27,6 +27,8 @@ FeedName = Literal["replay", "exchange", "redis"]
 OnGap = Literal["wait", "fill"]
 Tell = Callable[[FeedEvent], None]
 
+GROUP_MINUTES = 60  # of a recording at full speed that share a transaction, at most
+
 
 @dataclass(frozen=True, slots=True)
 class PaperRequest:
@@ -115,7 +117,10 @@ def _replay(request: PaperRequest) -> Source:
                 return Beginning(sorted(candles), start, _before(candles, 0))
         return Beginning(sorted(candles), start, _before(candles, start))
 
-    conduct = Conduct("replay", patient=True, alerts=bool(request.alerts), durable=request.speed != "max")
+    rushed = request.speed == "max"
+    conduct = Conduct(
+        "replay", patient=True, alerts=bool(request.alerts), durable=not rushed, group=GROUP_MINUTES if rushed else 1
+    )
     return Source(feed, conduct, begin, max(c.finish_ms for c in candles.values()), candles)
 
 
