@@ -5,10 +5,12 @@ Start at `Protections`.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import math
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -89,8 +91,23 @@ class Protections:
         return name
 
 
+_acting: ContextVar[str | None] = ContextVar("acting", default=None)
+
+
+@contextlib.contextmanager
+def acting_as(name: str) -> Iterator[None]:
+    """Record the acts within the block as those of `name`: of somebody who is not this process's user."""
+    token = _acting.set(name)
+    try:
+        yield
+    finally:
+        _acting.reset(token)
+
+
 def actor() -> str:
-    """Return who acts: the user of the operating system, at this host."""
+    """Return who acts: whoever `acting_as` names, else the user of the operating system, at this host."""
+    if (name := _acting.get()) is not None:
+        return name
     try:
         name = getpass.getuser()
     except (KeyError, OSError):

@@ -12,10 +12,12 @@ from fastapi import FastAPI
 from starlette.staticfiles import StaticFiles
 
 from sigil_ext import __version__
-from sigil_ext.entrypoints.panel import api, errors, login, pages
+from sigil_ext.entrypoints.panel import api, errors, login, metrics, pages
 from sigil_ext.entrypoints.panel.auth import Keys
 from sigil_ext.entrypoints.panel.context import PanelContext
+from sigil_ext.entrypoints.panel.hub import Hub
 from sigil_ext.entrypoints.panel.limits import Guarded, Limits
+from sigil_ext.entrypoints.panel.metrics import Meter
 from sigil_ext.services.dashboard import password_of
 from sigil_ext.settings.environment import load_environment
 
@@ -38,11 +40,14 @@ def create_app(context: PanelContext, limits: Limits | None = None) -> FastAPI:
         environment.api_token.get_secret_value() if environment.api_token else None,
         environment.api_act_token.get_secret_value() if environment.api_act_token else None,
     )
+    app.state.hub, app.state.meter = Hub(context), Meter()
     app.include_router(login.router)
+    app.include_router(metrics.router)
     app.include_router(api.router)
+    app.include_router(api.socket_router)
     app.include_router(pages.router)
     app.mount("/sigil/static", StaticFiles(directory=HERE / "static"), name="static")
     errors.install(app)
-    app.add_middleware(Guarded, limits=limits)
+    app.add_middleware(Guarded, limits=limits, served=app.state.meter.served)
     context.acts_enabled = environment.api_act_token is not None
     return app

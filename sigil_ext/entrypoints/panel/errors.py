@@ -1,7 +1,7 @@
 """Every error of the panel's server in one shape: {"error": {"code", "message", "field"?}, "meta": {...}}.
 
 A message says what the caller did or can do; never an address, a query, a file of this machine or a traceback. Pages are
-answered as pages: `pages.error_page`, if there is one, else the same sentence as plain text. Start at `install`.
+answered as pages. Start at `install`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import psycopg2
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -16,10 +17,13 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from sigil_ext.entrypoints.panel.api.envelope import meta
 from sigil_ext.entrypoints.panel.auth import LoginNeeded, Refused, login_url
+from sigil_ext.entrypoints.panel.closing import ClosingFailed
 from sigil_ext.entrypoints.panel.context import VariantAway
+from sigil_ext.entrypoints.panel.pages.rendering import error_page
 from sigil_ext.errors import SigilError, UnknownSymbol, UnknownVariant, UsageError
 
 _log = logging.getLogger(__name__)
+_FOR_PROGRAMS = ("/sigil/api/", "/sigil/metrics", "/sigil/static/")
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
@@ -31,6 +35,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(VariantAway, _away)
     app.add_exception_handler(SigilError, _said)
+    app.add_exception_handler(psycopg2.Error, _database)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -44,6 +49,20 @@ def problem(
     return JSONResponse({"error": error, "meta": meta()}, status, headers=headers)
 
 
+def _told(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    field: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return the error as whoever asked reads it: a person looking at a page, or a program."""
+    if request.method == "GET" and not request.url.path.startswith(_FOR_PROGRAMS):
+        return error_page(request, status, message)
+    return problem(status, code, message, field, headers)
+
+
 async def _to_login(request: Request, error: Exception) -> Response:
     assert isinstance(error, LoginNeeded)
     return RedirectResponse(login_url(error.next_path), status_code=303)
@@ -52,7 +71,7 @@ async def _to_login(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return problem(error.status, error.code, error.sentence, headers=headers)
+    return _told(request, error.status, error.code, error.sentence, error.field, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -61,30 +80,44 @@ async def _invalid(request: Request, error: Exception) -> Response:
     place = [str(part) for part in first["loc"]]
     field = ".".join(place[1:]) or place[0]
     said = first["msg"].removeprefix("Value error, ")
-    return problem(422, "invalid", f"{field}: {said[0].lower()}{said[1:]}", field)
+    return _told(request, 422, "invalid", f"{field}: {said[0].lower()}{said[1:]}", field)
 
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, "refused")
+    status = error.status_code
     said = {404: "there is nothing at this address", 405: "this address does not take that method"}
-    return problem(
-        error.status_code, code, said.get(error.status_code, str(error.detail)), headers=dict(error.headers or {})
+    return _told(
+        request,
+        status,
+        _CODES.get(status, "refused"),
+        said.get(status, str(error.detail)),
+        None,
+        dict(error.headers or {}),
     )
 
 
 async def _away(request: Request, error: Exception) -> Response:
     assert isinstance(error, VariantAway)
-    return problem(503, f"variant_{error.away.kind}", error.away.said, headers={"Retry-After": "5"})
+    away = error.away
+    return _told(request, 503, f"variant_{away.kind}", away.said, headers={"Retry-After": "5"})
 
 
 async def _said(request: Request, error: Exception) -> Response:
     if isinstance(error, UnknownVariant | UnknownSymbol):
-        return problem(404, "unknown_variant" if isinstance(error, UnknownVariant) else "unknown_symbol", str(error))
+        kind = "unknown_variant" if isinstance(error, UnknownVariant) else "unknown_symbol"
+        return _told(request, 404, kind, str(error))
     if isinstance(error, UsageError):
-        return problem(409, "refused", str(error))
+        return _told(request, 409 if request.method == "POST" else 422, "refused", str(error))
+    if isinstance(error, ClosingFailed):
+        return _told(request, 503, "not_done", str(error))
     _log.error("a request could not be answered: %s", error)
-    return problem(503, "unavailable", "this cannot be answered now; the server's log says why")
+    return _told(request, 503, "unavailable", "this cannot be answered now; the server's log says why")
+
+
+async def _database(request: Request, error: Exception) -> Response:
+    _log.error("a database refused: %s", type(error).__name__, exc_info=error)
+    return _told(request, 503, "unavailable", "the database did not do this now; the server's log says why")
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

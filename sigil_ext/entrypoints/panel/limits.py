@@ -11,6 +11,7 @@ import hashlib
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -32,6 +33,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_METHODS = ("GET", "HEAD", "POST")
 _LOGIN = "/sigil/login"
 _STATIC = "/sigil/static/"
 _SESSION_COOKIE = "sigil_session"
@@ -89,8 +91,10 @@ class _TooLarge(Exception):
 class Guarded:
     """The application behind its limits."""
 
-    def __init__(self, app: ASGIApp, limits: Limits | None = None) -> None:
-        self.app, self.limits = app, limits or Limits()
+    def __init__(
+        self, app: ASGIApp, limits: Limits | None = None, served: Callable[[str, str, int, float], None] | None = None
+    ) -> None:
+        self.app, self.limits, self._noted = app, limits or Limits(), served
         one = self.limits
         self._known = Rate(one.requests_a_minute, one.burst, one.callers_kept)
         self._strangers = Rate(one.strangers_a_minute, one.strangers_burst, one.callers_kept)
@@ -112,7 +116,16 @@ class Guarded:
         if len(scope.get("query_string", b"")) > self.limits.query_bytes:
             await problem(413, "too_large", "the address is too long")(scope, receive, sender)
             return
+        began = time.perf_counter()
         await self._served(scope, self._measured(headers, receive), sender)
+        if self._noted is not None:
+            route = getattr(scope.get("route"), "path", "other")
+            self._noted(
+                scope["method"] if scope["method"] in _METHODS else "other",
+                route,
+                sender.status,
+                time.perf_counter() - began,
+            )
         if sender.status == 401:  # a stranger: whoever guesses tokens is slowed down by address, whatever token it was
             self._strangers.wait_s(address, time.monotonic())
 
