@@ -1,28 +1,24 @@
 """One self-contained HTML page for one or several backtests: it opens without a network, in light and dark, on a phone.
 
-Everything that comes from a report is escaped. The charts are in `backtest_charts.py`; style and behaviour stand beside
-this file in `backtest_page.css` and `backtest_page.js`. Start at `write_page`.
+Everything that comes from a report is escaped. The charts are in `backtest_charts.py`, the frame in `page.py`, behaviour of
+its own beside this file in `backtest_page.js`. Start at `write_page`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from sigil_ext.research.backtest_charts import DETAIL, OVERVIEW, REASON_STYLE, variant_styles
 from sigil_ext.research.backtest_format import NOTHING, shown
 from sigil_ext.research.backtest_report import compare_reports, differing_settings, verdict
+from sigil_ext.research.page import asset, whole_page
 from sigil_ext.settings.files import write_whole
 
 Report = Mapping[str, Any]
-
-# The page may load nothing at all: what it needs stands in it.
-POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
 
 # (key of a trade, heading, how backtest_page.js writes it)
 TRADE_COLUMNS: tuple[tuple[str, str, str], ...] = (
@@ -87,34 +83,14 @@ def write_page(path: Path, reports: Sequence[Report], title: str = "Sigil backte
 
 def render_page(reports: Sequence[Report], title: str = "Sigil backtest") -> str:
     """Return the whole page as HTML."""
-    from plotly.offline import get_plotlyjs
-
     figures: dict[str, Any] = {}
-    here = files("sigil_ext.research")
     body = [
         _header(reports, title),
         _overview(reports, figures),
         _details(reports, figures),
     ]
     data = {"figures": figures, "trades": {str(i): _trades(r) for i, r in enumerate(reports)}}
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            '<meta name="color-scheme" content="light dark"><link rel="icon" href="data:,">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{(here / 'backtest_page.css').read_text(encoding='utf-8')}</style>",
-            "</head><body><main>",
-            *body,
-            "</main>",
-            f'<script type="application/json" id="data">{_script_json(data)}</script>',
-            f"<script>{get_plotlyjs()}</script>",
-            f"<script>{(here / 'backtest_page.js').read_text(encoding='utf-8')}</script>",
-            "</body></html>",
-        ]
-    )
+    return whole_page(title, body, data, script=asset("backtest_page.js"))
 
 
 # --- sections -----------------------------------------------------------------------------------------------------
@@ -361,9 +337,3 @@ def _clock(text: str) -> str:
 def _days(start: str, finish: str) -> str:
     span = datetime.fromisoformat(finish) - datetime.fromisoformat(start)
     return f"{span.total_seconds() / 86400:.1f} days"
-
-
-def _script_json(data: Any) -> str:
-    """Return JSON that cannot end the script element it stands in."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
