@@ -32,3 +32,20 @@ class WatchesItsBars(Strategy):
     def update_position(self):
         if self.index % 7 == 0:
             self.liquidate()
+
+
+class ReadsAsVariantsDo(WatchesItsBars):
+    """The same trades, but looks at every symbol's closed bars through what Sigil's variants read."""
+
+    def before(self):
+        from sigil_ext.bridge.bars import build_bars
+        from sigil_ext.bridge.strategy import JesseMarket
+
+        market = JesseMarket(self.exchange)
+        for symbol in {route.symbol for route in self.routes}:
+            minutes = market.minutes(symbol)
+            for timeframe, length in (("15m", 900_000), ("1h", 3_600_000)):
+                expected = build_bars(minutes, length)
+                expected = expected[expected[:, 0] + length <= minutes[-1, 0] + 60_000]
+                shown = market.bars(symbol, timeframe, int(self.time))
+                assert np.array_equal(shown[:, :5], expected[:, :5]), f"{symbol} {timeframe} at {self.time}"

@@ -1,11 +1,14 @@
-"""Jesse's timestamp replay, told when to start, and one mend to it. Everything here touches private functions of Jesse;
+"""Jesse's timestamp replay, told when to start, and two mends to it. Everything here touches private functions of Jesse;
 `PRIVATE_FUNCTIONS` lists them with the fingerprint of the code they were written against, and a test compares.
 
 Why: (1) Jesse begins a replay when the *last* symbol of the pool was listed, and Sigil routes the whole pool; here the
 replay begins when it is told to, earlier candles are warm-up, and a symbol that is listed later simply joins. (2) When an
 order fills inside a larger bar, Jesse rebuilds that bar from as many candles as minutes have passed, which reaches into
 earlier bars where minutes are absent, and fails outright on the first bars; here it takes the candles of the bar's own
-span. On candles without a hole both do the same, and there Jesse's faster simulator is left alone.
+span. (3) Where a bar's last minute is absent, the bar ends with the symbol's next candle, and Jesse lets that candle fill
+orders, and strategies look, before it stores the bar: the new bar's first part overtakes it, and the store, which only
+grows at its end, loses it (or fails, while it is short). Here a bar that has ended is stored first.
+On candles without a hole all of this changes nothing, and there Jesse's faster simulator is left alone.
 """
 
 from __future__ import annotations
@@ -65,6 +68,7 @@ def observed_replay(start_ms: int) -> Iterator[None]:
         "_uses_observed_timestamp_replay": lambda candles: True,
         "_timestamp_replay_common_start": lambda candles: start_ms,
         "_update_all_routes_a_partial_candle": _rebuild_bars_of_a_fill,
+        "_apply_timestamp_replay_event": _ended_bars_first(backtest_mode._apply_timestamp_replay_event),
     }
     originals = {name: getattr(backtest_mode, name) for name in replaced}
     for name, function in replaced.items():
@@ -74,6 +78,28 @@ def observed_replay(start_ms: int) -> Iterator[None]:
     finally:
         for name, function in originals.items():
             setattr(backtest_mode, name, function)
+
+
+def _ended_bars_first(apply_event: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Jesse's `apply_event` that first stores the bars which ended before the event's minute began."""
+
+    def apply(event: Mapping[str, Any], candles: Mapping[str, Any], *rest: Any, **named: Any) -> Any:
+        from jesse.constants import TIMEFRAME_TO_ONE_MINUTES
+        from jesse.services import candle_service
+
+        for key, timeframe, start in event["aggregates"]:
+            length = TIMEFRAME_TO_ONE_MINUTES[timeframe] * 60_000
+            begin = int(candles[key]["candles"][start, 0]) // length * length
+            if begin + length == event["time"]:
+                continue  # ends with this very minute: Jesse's order is right
+            exchange, symbol = candles[key]["exchange"], candles[key]["symbol"]
+            minutes = candle_service.get_candles(exchange, symbol, "1m")
+            first, last = np.searchsorted(minutes[:, 0], (begin, begin + length))
+            bar = candle_service.generate_candle_from_observed_minutes(timeframe, minutes[first:last])
+            candle_service.add_candle(bar, exchange, symbol, timeframe, with_execution=False, with_generation=False)
+        return apply_event(event, candles, *rest, **named)
+
+    return apply
 
 
 def _rebuild_bars_of_a_fill(exchange: str, symbol: str, storable_temp_candle: NDArray[np.float64]) -> None:

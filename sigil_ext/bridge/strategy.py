@@ -50,15 +50,20 @@ class JesseMarket:
     def bars(self, symbol: str, timeframe: str, now_ms: int) -> NDArray[np.float64]:
         """Return the bars of `timeframe` that are closed at `now_ms`, oldest first.
 
-        Read from the store and not through `get_candles`, which appends the bar that is still forming. Where Jesse was
-        given no route of that timeframe (its dashboard), the bars are built here from the minutes.
+        Closed is a bar once a candle of its last minute or later has been seen; before that, a fill may have stored it
+        half made. Read from the store and not through `get_candles`, which appends the bar that is still forming. Where
+        Jesse was given no route of that timeframe (its dashboard), the bars are built here from the minutes.
         """
+        minutes = self.minutes(symbol)
+        if not len(minutes):
+            return np.zeros((0, 6))
+        end_ms = min(now_ms, int(minutes[-1, 0]) + 60_000)
         stored = self._candles.storage.get(f"{self._exchange}-{symbol}-{timeframe}")
         if stored is None:
-            return closed_bars(self.minutes(symbol), TIMEFRAME_MINUTES[timeframe], now_ms)
+            return closed_bars(minutes, TIMEFRAME_MINUTES[timeframe], end_ms)
         array, index = stored.snapshot()
         length = TIMEFRAME_MINUTES[timeframe] * 60_000
-        while index >= 0 and array[index, 0] + length > now_ms:
+        while index >= 0 and array[index, 0] + length > end_ms:
             index -= 1
         bars: NDArray[np.float64] = array[: index + 1]
         return bars
