@@ -3,6 +3,8 @@
 Never here: a rule (rules), a report, a statistic, Jesse. Read `trades.py` for what comes out and `run.py` for how.
 """
 
+from sigil_ext.research.kernel.market import KernelMarket
+from sigil_ext.research.kernel.run import run_cells
 from sigil_ext.research.kernel.trades import EXIT_REASONS, TRADE, CellTrades, UnsupportedAxis, from_records
 
-__all__ = ["EXIT_REASONS", "TRADE", "CellTrades", "UnsupportedAxis", "from_records"]
+__all__ = ["EXIT_REASONS", "TRADE", "CellTrades", "KernelMarket", "UnsupportedAxis", "from_records", "run_cells"]

@@ -176,15 +176,13 @@ def atr_pct_at(
     bars: Rows,
     atr: NDArray[np.float64],
     length: int,
-    start_ms: int,
     times_ms: NDArray[np.int64],
     prices: NDArray[np.float64],
     out: NDArray[np.float64],
 ) -> None:
     """Fill the ATR in percent of price that a scan at each of `times_ms` (ascending) sees.
 
-    A bar is there to be seen from the symbol's first candle on whose minute ends with the bar or later; before the start,
-    from its end on.
+    A bar is there to be seen once a candle of its last minute or later was.
     """
     n, seen, closed = minutes.shape[0], 0, 0
     for k in range(times_ms.shape[0]):
@@ -193,7 +191,7 @@ def atr_pct_at(
         if seen == 0:
             out[k] = math.nan
             continue
-        known_ms = max(minutes[seen - 1, 0] + MINUTE_MS, float(start_ms))
+        known_ms = minutes[seen - 1, 0] + MINUTE_MS
         while closed < bars.shape[0] and bars[closed, 0] + length * MINUTE_MS <= known_ms:
             closed += 1
         out[k] = atr[closed - 1] / prices[k] * 100 if closed > 0 else math.nan
