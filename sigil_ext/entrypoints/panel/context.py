@@ -193,6 +193,7 @@ class PanelContext:
         self.beside_jesse = beside_jesse
         self.deadline_s = deadline_s
         self.acts_enabled = False  # for programs; the application says so where a token for acts is configured
+        self.closings = asyncio.Semaphore(2)  # processes that close positions, at once
         self._variants: dict[str, _Variant] = {}
         self._lock = threading.Lock()
 

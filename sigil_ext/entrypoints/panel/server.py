@@ -32,7 +32,10 @@ def serve(project: Project, host: str, port: int) -> None:
     import uvicorn
 
     app = _Alone(create_app(PanelContext(project)))
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    uvicorn.run(
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="websockets-sansio",
+        ws_max_size=65_536, timeout_graceful_shutdown=3,
+    )  # fmt: skip
 
 
 def beside_jesse(arguments: Sequence[str]) -> None:

@@ -25,7 +25,6 @@ from sigil_ext.services.acts import ACTS, Wanted, act
 
 router = APIRouter()
 Name = Literal["pause", "resume", "trip", "reset", "flatten", "lift", "ban", "close"]
-_AT_ONCE = asyncio.Semaphore(2)  # processes that close positions
 
 
 def _plain(text: str) -> str:
@@ -68,7 +67,7 @@ async def act_on(context: Context, viewer: CanAct, variant: VariantInPath, name:
         symbol = wanted.demand_symbol() if name == "close" else None
         await context.ask(variant, lambda database: None)  # away or unknown: said before a process is started
         order = Order(variant, symbol, "manual" if name == "close" else "kill_switch", wanted.reason, viewer.name)
-        async with _AT_ONCE:
+        async with context.closings:
             outcome = await close_apart(context.project, order)
     return answer(Done(name, variant, viewer.name, outcome))
 
