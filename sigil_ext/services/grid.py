@@ -19,7 +19,7 @@ from sigil_ext.research.grid.report import GridFacts, build_document
 from sigil_ext.research.grid.summary import Span, Summary, fold_spans, summarise
 from sigil_ext.research.kernel.trades import CellTrades
 from sigil_ext.services.cell_store import CellStore, settings_hash
-from sigil_ext.services.grid_engines import ENGINES, Hands
+from sigil_ext.services.grid_engines import ENGINES, Hands, Talk
 from sigil_ext.services.grid_verify import verify
 from sigil_ext.services.market import CandleSource, Market, clock, read_market
 from sigil_ext.settings.overlays import Variant
@@ -159,7 +159,7 @@ def _run_cells(
 
     if waiting:
         firsts = [runs[indices[0]] for indices in waiting]
-        with closing(ENGINES[plan.engine](market, firsts, plan.hands, part)) as outcomes:
+        with closing(ENGINES[plan.engine](market, firsts, plan.hands, Talk(part, say))) as outcomes:
             for number, outcome in outcomes:
                 if isinstance(outcome, SigilError):
                     failed |= dict.fromkeys(waiting[number], str(outcome))

@@ -5,26 +5,32 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult
 from sigil_ext.bridge.worker import run_each
-from sigil_ext.errors import SigilError, UsageError
-from sigil_ext.research.kernel.trades import CellTrades, from_records
+from sigil_ext.errors import SigilError, SimulationFailed, UsageError
+from sigil_ext.research.kernel import CellTrades, KernelMarket, from_records, run_cells
 from sigil_ext.services.market import Market
+from sigil_ext.settings.models import VariantSettings
 from sigil_ext.settings.overlays import Variant
 
 Outcome = CellTrades | SigilError
 Outcomes = Generator[tuple[int, Outcome], None, None]
-Part = Callable[[float], None]  # told of the cells worth of work done since it was told last, parts of a cell too
-KERNEL_CHUNK = 256
+KERNEL_CHUNK = 2048  # results held at once
+
+
+@dataclass(frozen=True, slots=True)
+class Talk:
+    """Whom an engine tells: `part` of the cells' worth of work done since the last time, `say` of what takes its time."""
+
+    part: Callable[[float], None]
+    say: Callable[[str], None] = lambda sentence: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +41,16 @@ class Hands:
     ray: str | None = None
 
 
-def run_jesse(market: Market, runs: Sequence[Variant], hands: Hands, on_part: Part) -> Outcomes:
+def run_jesse(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk) -> Outcomes:
     """Yield (index, outcome) of each of `runs`, a failed one with its error."""
     if hands.ray is not None:
-        yield from _on_ray(market, runs, hands, on_part)
+        yield from _on_ray(market, runs, hands, talk)
         return
     workers = hands.workers or min(len(runs), os.cpu_count() or 1)
     told = [0.0] * len(runs)
 
     def progress(index: int, share: float) -> None:
-        on_part(share - told[index])
+        talk.part(share - told[index])
         told[index] = share
 
     with tempfile.TemporaryDirectory(prefix="sigil-candles-") as folder:
@@ -53,11 +59,11 @@ def run_jesse(market: Market, runs: Sequence[Variant], hands: Hands, on_part: Pa
         with closing(run_each(requests, workers, progress)) as ended:
             for index, outcome in ended:
                 if isinstance(outcome, SigilError):
-                    on_part(1 - told[index])
+                    talk.part(1 - told[index])
                 yield index, _cell(outcome)
 
 
-def run_kernel(market: Market, runs: Sequence[Variant], hands: Hands, on_part: Part) -> Outcomes:
+def run_kernel(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk) -> Outcomes:
     """Yield (index, outcome) of each of `runs`.
 
     Raises:
@@ -65,23 +71,38 @@ def run_kernel(market: Market, runs: Sequence[Variant], hands: Hands, on_part: P
     """
     if hands.ray is not None:
         raise UsageError("--ray is for --engine jesse; the kernel uses the processors of this machine (--workers)")
-    kernel = _kernel()
-    prepared = kernel.KernelMarket.of(market.candles, market.start_ms, market.finish_ms)
+    prepared = KernelMarket.of(market.candles, market.start_ms, market.finish_ms)
     for first in range(0, len(runs), KERNEL_CHUNK):
-        chunk = runs[first : first + KERNEL_CHUNK]
-        done = kernel.run_cells(prepared, [run.settings for run in chunk], workers=hands.workers)
-        on_part(float(len(chunk)))
-        yield from enumerate(done, start=first)
+        chunk = [run.settings for run in runs[first : first + KERNEL_CHUNK]]
+        yield from enumerate(_kernel_chunk(prepared, chunk, hands, talk), start=first)
 
 
-def _kernel() -> Any:
-    kernel = importlib.import_module("sigil_ext.research.kernel")
-    if not hasattr(kernel, "run_cells"):
-        raise UsageError("the kernel is not in this version; use --engine jesse")
-    return kernel
+def _kernel_chunk(
+    market: KernelMarket, chunk: Sequence[VariantSettings], hands: Hands, talk: Talk
+) -> Iterator[Outcome]:
+    """Yield what each cell came to; if one of them fails, they are run one by one and that one yields its error."""
+    told = 0
+
+    def progress(done: int, of: int) -> None:
+        nonlocal told
+        talk.part(done - told)
+        told = done
+
+    try:
+        yield from run_cells(market, chunk, workers=hands.workers, on_progress=progress, on_message=talk.say)
+        return
+    except SimulationFailed as error:
+        talk.part(-told)
+        if len(chunk) == 1:
+            talk.part(1)
+            yield error
+            return
+    for settings in chunk:
+        told = 0
+        yield from _kernel_chunk(market, [settings], hands, talk)
 
 
-def _on_ray(market: Market, runs: Sequence[Variant], hands: Hands, on_part: Part) -> Outcomes:
+def _on_ray(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk) -> Outcomes:
     raise UsageError("--ray is not in this version; leave it out, cells are then run in processes of this machine")
     yield  # a generator
 
@@ -93,7 +114,7 @@ def _cell(outcome: SimulationResult | SigilError) -> Outcome:
     return from_records(record.trades, outcome.symbols, outcome.final_cash, record.signals_refused)
 
 
-ENGINES: dict[str, Callable[[Market, Sequence[Variant], Hands, Part], Outcomes]] = {
+ENGINES: dict[str, Callable[[Market, Sequence[Variant], Hands, Talk], Outcomes]] = {
     "kernel": run_kernel,
     "jesse": run_jesse,
 }

@@ -13,7 +13,7 @@ from sigil_ext.errors import SigilError
 from sigil_ext.research.grid.cells import ORIGIN
 from sigil_ext.research.kernel.trades import EXIT_REASONS, TRADE, CellTrades
 from sigil_ext.services.cell_store import CellStore
-from sigil_ext.services.grid_engines import Hands, run_jesse
+from sigil_ext.services.grid_engines import Hands, Talk, run_jesse
 from sigil_ext.services.market import Market, clock
 from sigil_ext.settings.overlays import Variant, flatten
 
@@ -47,7 +47,7 @@ def verify(
         done += worth
         tell("checked against Jesse", done, len(chosen))
 
-    with closing(run_jesse(market, firsts, Hands(hands.workers), part)) as outcomes:
+    with closing(run_jesse(market, firsts, Hands(hands.workers), Talk(part))) as outcomes:
         for number, outcome in outcomes:
             if isinstance(outcome, SigilError):
                 raise outcome

@@ -53,6 +53,7 @@ def grid(
     Cells are kept: the same call goes on where an earlier one was stopped. Exit status 1 when a cell failed.
     """
     from sigil_ext.research.grid.axes import parse_axes
+    from sigil_ext.research.grid.page import render_page
     from sigil_ext.services import shelf
     from sigil_ext.services.backtest import parse_instant
     from sigil_ext.services.grid import GridPlan, run_grid
@@ -82,15 +83,14 @@ def grid(
         least_trades=least_trades,
         confirmed=yes,
     )
-    if html is not None:
-        raise UsageError("--html is not in this version; use --json")
     to_stdout = json_file is not None and str(json_file) == "-"
     for path, what in ((json_file, "the result"), (html, "the page")):
         if path is not None and not (path is json_file and to_stdout):
             demand_writable(path, what)
     with cell_progress() as (tell, say):
         document = run_grid(project, plan, tell, say)
-    kept = shelf.put(project, "grid", document, title=document["title"], page=None, now=datetime.now(UTC))
+    page = render_page(document)
+    kept = shelf.put(project, "grid", document, title=document["title"], page=page, now=datetime.now(UTC))
     if to_stdout:
         print_json(document)
     else:
@@ -100,6 +100,9 @@ def grid(
     if json_file is not None and not to_stdout:
         write_whole(json_file, json_text(document), "the result")
         click.echo(f"JSON: {json_file.resolve()}", err=True)
+    if html is not None:
+        write_whole(html, page, "the page")
+        click.echo(f"page: {html.resolve()}", err=to_stdout)
     click.echo(f"kept as {kept.id}", err=True)
     if document["cells_failed"]:
         raise SystemExit(1)

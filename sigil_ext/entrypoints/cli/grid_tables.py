@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sigil_ext.entrypoints.cli.tables import add_row, plain_table, print_table
 from sigil_ext.research.backtest_format import NOTHING, shown
-from sigil_ext.research.grid.cells import shown_value
+from sigil_ext.research.grid.cells import short_label, shown_value
 from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, by_score, exit_counts
 
 Document = Mapping[str, Any]
@@ -67,18 +67,15 @@ def _print_best(console: Console, document: Document) -> None:
 def _print_cells(console: Console, document: Document, top: int) -> None:
     rows = by_score(document)
     keys = [axis["key"] for axis in document["axes"]]
-    heads = [key.replace(".", ".\n") for key in keys]
-    several = len(document["variants"]) > 1
     table = plain_table(
         f"Cells by {document['objective_words']}" + (f", best {top} of {len(rows):,d}" if len(rows) > top else ""),
-        *(["variant"] if several else []), *heads, *(c.short for c in COLUMNS), "stop/trail\n/flat", text=int(several),
+        "cell", *(c.short for c in COLUMNS), "stop/trail\n/flat",
     )  # fmt: skip
     for cell in rows[:top]:
         figures = cell["figures"]
-        first = [cell["variant"]] if several else []
-        values = [shown_value(cell["values"][key]) for key in keys]
-        add_row(table, *first, *values, *(shown(figures[c.key], c.kind) for c in COLUMNS), exit_counts(figures))
-    print_table(console, table, EXPLAINED)
+        add_row(table, short_label(cell), *(shown(figures[c.key], c.kind) for c in COLUMNS), exit_counts(figures))
+    named = f"Cell: variant {' / '.join(keys)}. " if keys else ""
+    print_table(console, table, named + EXPLAINED)
 
 
 def _folds(document: Document) -> Table:
@@ -92,28 +89,22 @@ def _folds(document: Document) -> Table:
             add_row(table, start, "none traded", *[NOTHING] * 5)
             continue
         add_row(
-            table, start, _without_keys(document, fold["chosen"]), shown(fold["in"]["net_pnl_usd"], "signed_usd"),
+            table, start, short_label(document["cells"][fold["chosen"]]), shown(fold["in"]["net_pnl_usd"], "signed_usd"),
             shown(fold["out"]["trades"], "count"), shown(fold["out"]["net_pnl_usd"], "signed_usd"),
             shown(fold["median_out_usd"], "signed_usd"), f"{fold['rank_out']} of {fold['of']}",
         )  # fmt: skip
     return table
 
 
-def _without_keys(document: Document, index: int) -> str:
-    cell = document["cells"][index]
-    return " ".join([cell["variant"], *(shown_value(v) for v in cell["values"].values())])
-
-
 def _posture(document: Document) -> Table:
     rows: Sequence[Mapping[str, Any]] = document["posture"]["rows"]
-    multipliers = list(dict.fromkeys(row["multiplier"] for row in rows))
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
     table = plain_table(
-        "Posture against multiplier: P&L a cell (hard-stop share), mean over the other axes", "posture",
-        *(f"x {shown_value(m)}" for m in multipliers),
-    )  # fmt: skip
-    for variant in dict.fromkeys(row["variant"] for row in rows):
-        found = {row["multiplier"]: row for row in rows if row["variant"] == variant}
-        add_row(table, variant, *(_posture_cell(found.get(m)) for m in multipliers))
+        "Posture against multiplier: P&L of a cell (hard-stop share), mean over the other axes", "multiplier", *variants
+    )
+    for multiplier in dict.fromkeys(row["multiplier"] for row in rows):
+        found = {row["variant"]: row for row in rows if row["multiplier"] == multiplier}
+        add_row(table, shown_value(multiplier), *(_posture_cell(found.get(v)) for v in variants))
     return table
 
 
@@ -128,7 +119,7 @@ def _print_failed(console: Console, document: Document) -> None:
     failed = [cell for cell in document["cells"] if cell["problem"] is not None]
     if not failed:
         return
-    console.print(Text(f"{len(failed):,d} cells without a result", style="bold"))
+    console.print(Text(f"{len(failed):,d} cell{'s' if len(failed) != 1 else ''} without a result", style="bold"))
     for cell in failed[:MOST_FAILED]:
         console.print(Text(f"- {cell['label']}: {cell['problem']}"))
     if len(failed) > MOST_FAILED:

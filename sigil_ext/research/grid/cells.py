@@ -37,6 +37,11 @@ def shown_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def short_label(cell: Mapping[str, Any]) -> str:
+    """Return what a table calls a cell of a document whose head names the axes: `baseline 2.5 / 8h`."""
+    return f"{cell['variant']} {' / '.join(shown_value(v) for v in cell['values'].values())}".strip()
+
+
 def cross(variants: Sequence[Variant], axes: Sequence[Axis]) -> list[Cell]:
     """Return every cell: the first variant first, the last axis fastest.
 

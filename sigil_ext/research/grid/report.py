@@ -15,7 +15,8 @@ import numpy as np
 
 from sigil_ext.research.backtest_stats import iso, json_safe
 from sigil_ext.research.grid.axes import Axis
-from sigil_ext.research.grid.cells import Cell, shown_value
+from sigil_ext.research.grid.cells import Cell
+from sigil_ext.research.grid.curves import curves_of
 from sigil_ext.research.grid.figures import OBJECTIVES, score
 from sigil_ext.research.grid.notes import notes_on
 from sigil_ext.research.grid.posture import separate
@@ -57,6 +58,7 @@ def build_document(
         score(facts.objective, figures[c.index], facts.least_trades) if c.index in figures else -math.inf for c in cells
     ]
     best = int(np.argmax(scores)) if any(math.isfinite(s) for s in scores) else None
+    own = [c.index for c in cells if c.index in figures and _is_own(c, facts)]
     document: dict[str, Any] = {
         "title": title_of(facts, len(cells)),
         "engine": facts.engine,
@@ -76,7 +78,8 @@ def build_document(
         "cells_tried_before": facts.tried_before,
         "cells": [_cell(cell, scores[cell.index], summaries, problems) for cell in cells],
         "best": None if best is None else _best(best, facts, cells, summaries, scores),
-        "own": [c.index for c in cells if c.index in figures and _is_own(c, facts)],
+        "own": own,
+        "curves": curves_of(facts.period, cells, summaries, best, own),
         "folds": _folds(facts, cells, summaries),
         "posture": separate([v.name for v in facts.variants], facts.axes, cells, figures),
         "config": {v.name: flatten(v.settings) for v in facts.variants},
@@ -125,8 +128,6 @@ def _best(
         "label": cells[best].label,
         "statistics": evidence.document(),
         "neighbourhood": neighbourhood(best, near, scores, pnl) | {"indices": near},
-        "daily_pnl_usd": summaries[best].daily.tolist(),
-        "median_daily_pnl_usd": np.median(daily, axis=1).tolist(),
         "at_the_edge": _edges(cells[best], facts.axes),
     }
 
@@ -170,8 +171,3 @@ def _is_own(cell: Cell, facts: GridFacts) -> bool:
         return False
     own = next(v for v in facts.variants if v.name == cell.variant)
     return cell.run.settings == own.settings
-
-
-def settings_line(values: Mapping[str, Any]) -> str:
-    """Return axis values as `key=value, key=value`."""
-    return ", ".join(f"{key}={shown_value(value)}" for key, value in values.items())
