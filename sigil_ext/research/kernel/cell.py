@@ -48,7 +48,7 @@ def equity_at(tape: Tape, positions: Rows, account: Row, rate: float, slot: int)
     """Return cash plus every open position at its last price, in USD."""
     held = 0.0
     for k in range(account.open):
-        held += positions[k].qty * (1 - rate) * tape.closes[slot, positions[k].symbol]
+        held += (positions[k].qty + positions[k].pending) * (1 - rate) * tape.closes[slot, positions[k].symbol]
     return float(account.cash + held)
 
 
@@ -66,7 +66,7 @@ def equity_within(tape: Tape, positions: Rows, account: Row, rate: float, minute
                 low = middle + 1
             else:
                 high = middle
-        held += positions[k].qty * (1 - rate) * tape.prices[low - 1, 2]
+        held += (positions[k].qty + positions[k].pending) * (1 - rate) * tape.prices[low - 1, 2]
     return float(account.cash + held)
 
 
@@ -221,65 +221,110 @@ def refusal(
 
 
 @kernel
-def follow(tape: Tape, signals: Signals, i: int, cell: Row, paths: Rows) -> None:
-    """Find how a position entered at signal `i` ends, unless that is known."""
-    if paths[i].key != 0:
-        return
-    symbol, bar = signals.symbol[i], signals.bar[i]
-    entry = tape.bars[bar, CLOSE]
-    stop_pct = hard_stop_pct(signals.atr[i], entry, cell.multiplier, cell.floor_pct, cell.cap_pct)
+def follow(tape: Tape, position: Row, atr: float, cell: Row, until_bar: int, path: Row) -> None:
+    """Lead a position from its last change to its exit, written into `path`, or to the end of `until_bar`."""
     state = np.empty(3)
-    state[STOP] = stop_price(entry, stop_pct)
-    state[HIGH_WATER] = state[LOW_WATER] = entry
+    state[STOP], state[HIGH_WATER], state[LOW_WATER] = position.stop, position.high_water, position.low_water
+    symbol = position.symbol
     minute, kind, reason, price, at = walk(
         tape.bars, tape.asked, tape.first, tape.times, tape.prices, tape.length, tape.end, tape.last_bar[symbol],
-        bar, FAR, tape.slots[signals.slot[i]], entry, state[STOP], signals.atr[i],
+        position.bar, until_bar, position.opened, position.entry, position.hard_stop, atr,
         cell.activation_atr, cell.trail_multiplier, cell.flat_after, cell.flat_max_move_pct, state,
     )  # fmt: skip
-    path = paths[i]
     path.key = key_of(minute, kind, symbol, tape.last_bar.shape[0])
     path.minute, path.kind, path.reason, path.price, path.bar = minute, kind, reason, price, at
-    path.stop, path.high_water = state[STOP], state[HIGH_WATER]
+    path.stop, path.high_water, path.low_water = state[STOP], state[HIGH_WATER], state[LOW_WATER]
 
 
 @kernel
-def enter(
-    tape: Tape,
-    signals: Signals,
-    i: int,
-    cell: Row,
-    account: Row,
-    positions: Rows,
-    standings: Rows,
-    paths: Rows,
-) -> int:
-    """Open a position at signal `i`; return why it was refused, -1 where it was not."""
-    symbol, slot = signals.symbol[i], signals.slot[i]
-    entry = tape.bars[signals.bar[i], CLOSE]
-    stop_pct = hard_stop_pct(signals.atr[i], entry, cell.multiplier, cell.floor_pct, cell.cap_pct)
+def size(
+    tape: Tape, cell: Row, account: Row, positions: Rows, slot: int, price: float, stop_pct: float
+) -> tuple[float, bool, bool, int]:
+    """Return (quantity, cap bound, cash bound, why it is refused or -1)."""
     equity = 0.0
     if cell.risk_per_trade_usd == 0.0:
         equity = equity_at(tape, positions, account, cell.cost_rate, slot)
     qty, cap_bound, cash_bound = position_size(
-        entry, stop_pct, equity, account.cash, cell.risk_per_trade_usd, cell.max_position_usd, cell.position_pct
+        price, stop_pct, equity, account.cash, cell.risk_per_trade_usd, cell.max_position_usd, cell.position_pct
     )
+    notional = qty * price
+    reason = -1
+    if not (notional > 0.0 and notional >= cell.min_notional_usd):
+        reason = NO_CASH if cash_bound else TOO_SMALL
+    return qty, cap_bound, cash_bound, reason
+
+
+@kernel
+def enter(
+    tape: Tape, signals: Signals, i: int, cell: Row, account: Row, positions: Rows, standings: Rows, paths: Rows
+) -> int:
+    """Open a position at signal `i`; return why it was refused, -1 where it was not."""
+    symbol, slot, atr = signals.symbol[i], signals.slot[i], signals.atr[i]
+    entry = tape.bars[signals.bar[i], CLOSE]
+    stop_pct = hard_stop_pct(atr, entry, cell.multiplier, cell.floor_pct, cell.cap_pct)
+    qty, cap_bound, cash_bound, reason = size(tape, cell, account, positions, slot, entry, stop_pct)
+    if reason >= 0:
+        return reason
+    standing = standings[symbol]
+    now_us = tape.slots[slot] * MINUTE_US
+    # The store asks again: a position that was left at this very close may have brought a bar or the breaker.
+    if account.tripped:
+        return TRIPPED
+    if now_us < standing.ban_until:
+        return BAN
+    if now_us < standing.cooldown_until:
+        return COOLDOWN
+    if account.open >= cell.max_open_positions:
+        return MAX_OPEN
     paid = qty * entry
-    if not (paid > 0.0 and paid >= cell.min_notional_usd):
-        return NO_CASH if cash_bound else TOO_SMALL
-    follow(tape, signals, i, cell, paths)
     account.cash = decimal_sum(account.cash, -paid)
     position = positions[account.open]
-    position.key, position.signal, position.symbol = paths[i].key, i, symbol
-    position.opened, position.entry, position.atr = tape.slots[slot], entry, signals.atr[i]
-    position.qty, position.held_qty, position.paid = qty, qty * (1 - cell.cost_rate), paid
-    position.stop_pct, position.hard_stop = stop_pct, stop_price(entry, stop_pct)
+    position.signal, position.symbol, position.opened, position.atr = i, symbol, tape.slots[slot], atr
+    position.qty, position.held_qty, position.pending, position.paid = qty, qty * (1 - cell.cost_rate), 0.0, paid
+    position.entries, position.last_qty, position.last_price = 1, qty, entry
+    position.entry, position.stop_pct, position.hard_stop = entry, stop_pct, stop_price(entry, stop_pct)
+    position.bar, position.stop = signals.bar[i], position.hard_stop
+    position.high_water = position.low_water = entry
     position.cap_bound, position.cash_bound = cap_bound, cash_bound
-    standing = standings[symbol]
+    if paths[i].key == 0:
+        follow(tape, position, atr, cell, FAR, paths[i])
+    position.key = paths[i].key
     standing.place = account.open
     account.open += 1
     account.next_key = min(account.next_key, position.key)
     if not cell.cooldown_from_close and cell.cooldown_us > 0:
-        standing.cooldown_until = max(standing.cooldown_until, tape.slots[slot] * MINUTE_US + cell.cooldown_us)
+        standing.cooldown_until = max(standing.cooldown_until, now_us + cell.cooldown_us)
+    return -1
+
+
+@kernel
+def increase(
+    tape: Tape, signals: Signals, i: int, cell: Row, account: Row, positions: Rows, standings: Rows, paths: Rows
+) -> int:
+    """Stack signal `i` on the open position of its symbol; return why it was refused, -1 where it was not."""
+    position = positions[standings[signals.symbol[i]].place]
+    price = tape.bars[signals.bar[i], CLOSE]
+    qty, _, _, reason = size(tape, cell, account, positions, signals.slot[i], price, position.stop_pct)
+    if reason >= 0:
+        return reason
+    if qty == position.last_qty and price == position.last_price:
+        position.pending = qty  # Jesse takes an order like the last one for that one, and buys nothing
+        return -1
+    path = paths[position.signal]
+    follow(tape, position, position.atr, cell, signals.bar[i], path)
+    account.cash = decimal_sum(account.cash, -(qty * price))
+    position.entry = (qty * price + position.held_qty * position.entry) / (qty + position.held_qty)
+    position.held_qty = decimal_sum(position.held_qty, qty * (1 - cell.cost_rate))
+    position.qty, position.pending, position.paid = position.qty + qty, 0.0, position.paid + qty * price
+    position.entries, position.last_qty, position.last_price = position.entries + 1, qty, price
+    position.hard_stop = max(position.hard_stop, stop_price(position.entry, position.stop_pct))
+    position.bar, position.stop = signals.bar[i], max(path.stop, position.hard_stop)
+    position.high_water, position.low_water = path.high_water, path.low_water
+    follow(tape, position, position.atr, cell, FAR, path)
+    position.key = path.key
+    account.next_key = NEVER
+    for k in range(account.open):
+        account.next_key = min(account.next_key, positions[k].key)
     return -1
 
 
@@ -307,13 +352,14 @@ def note(trades: Rows, position: Row, path: Row, rate: float, account: Row) -> R
     received = position.held_qty * path.price
     row = trades[n]
     row.symbol, row.opened_at_ms, row.closed_at_ms = position.symbol, position.opened * 60_000, path.minute * 60_000
-    row.entry_price, row.exit_price, row.qty = position.entry, path.price, position.qty
+    row.entry_price = position.entry if position.entries == 1 else position.paid / position.qty
+    row.exit_price, row.qty = path.price, position.qty
     row.fee = (position.paid + received) * rate
     row.pnl_usd = received * (1 - rate) - position.paid
     row.notional_usd, row.atr_at_entry, row.stop_pct = position.paid, position.atr, position.stop_pct
     row.hard_stop_price, row.stop_price, row.high_water = position.hard_stop, path.stop, path.high_water
     row.risk_usd = risk_usd(position.paid, position.stop_pct)
-    row.entries, row.exit_reason = 1, path.reason
+    row.entries, row.exit_reason = position.entries, path.reason
     row.cap_bound, row.cash_bound = position.cap_bound, position.cash_bound
     account.trades = n + 1
     account.losses = account.losses + 1 if row.pnl_usd < 0 else 0
@@ -438,7 +484,14 @@ def simulate(
         if watches:
             mark_until(tape, positions, account, cell, slot)
         reason = refusal(tape, scans, signals, i, cell, account, standings, accepted)
-        if reason < 0:
+        place = standings[symbol].place
+        if reason < 0 and place >= 0 and positions[place].key != key:
+            reason = increase(tape, signals, i, cell, account, positions, standings, paths)
+        elif reason < 0:
+            if place >= 0:  # left at this very close, and the guard was asked before
+                trades = close_until(
+                    key + 1, tape, scans, cell, ban_us, account, positions, standings, accepted, paths, trades
+                )
             reason = enter(tape, signals, i, cell, account, positions, standings, paths)
         if reason >= 0:
             refused[reason] += 1

@@ -22,11 +22,13 @@ FOLDERS = (Path(__file__).parent, Path(rules_compiled.__file__).parent)
 
 @cache
 def fingerprint() -> str:
-    """Return the SHA-256 of every file of the kernel and of the rules, by name."""
+    """Return the SHA-256 of every file of the kernel and of the rules that holds something compiled, or its shapes."""
     digest = hashlib.sha256()
     for folder in FOLDERS:
         for path in sorted(folder.glob("*.py")):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+            text = path.read_bytes()
+            if b"\n@kernel\n" in text or b"\n@compiled\n" in text or path.name in ("shapes.py", "trades.py"):
+                digest.update(path.name.encode() + b"\0" + text)
     return digest.hexdigest()
 
 

@@ -31,6 +31,7 @@ PATH = np.dtype(
         ("price", np.float64),
         ("stop", np.float64),
         ("high_water", np.float64),
+        ("low_water", np.float64),
         ("minute", np.int32),
         ("kind", np.int8),
         ("reason", np.int8),

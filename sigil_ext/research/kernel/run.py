@@ -25,6 +25,7 @@ from sigil_ext.rules.protections import ban_hours
 from sigil_ext.rules.types import REFUSAL_REASONS
 from sigil_ext.settings.models import VariantSettings
 
+LARGEST_BALANCE = 1e9  # above it a wallet's cents and millionths do not fit the 96 bits of Jesse's decimals
 MICROSECOND = timedelta(microseconds=1)
 COMPILING = "compiling the kernel, which takes about a minute and is done once; the machine code is kept on disk"
 
@@ -71,8 +72,11 @@ def run_cells(
 
 def demand_support(settings: VariantSettings) -> None:
     """Raise UnsupportedAxis where the kernel cannot run a variant of these settings."""
-    if not settings.guard.one_position_per_symbol:
-        raise UnsupportedAxis("guard.one_position_per_symbol", "false", "entries stacked on an open position")
+    balance = settings.sizing.starting_balance
+    if balance > LARGEST_BALANCE:
+        raise UnsupportedAxis(
+            "sizing.starting_balance", f"{balance:g}", f"its sums are exact up to {LARGEST_BALANCE:g}"
+        )
 
 
 def _signal_key(settings: VariantSettings) -> Hashable:
@@ -99,8 +103,17 @@ def _parts(members: Sequence[int], cells: Sequence[VariantSettings], workers: in
 
 def _run_part(market: KernelMarket, signals: Signals, cells: Sequence[VariantSettings]) -> list[CellTrades]:
     """Run cells of equal signals and paths, one after the other, on one thread."""
-    paths = np.zeros(len(signals.slot), PATH)
-    return [_run_cell(market, signals, paths, settings) for settings in cells]
+    shared = np.zeros(len(signals.slot), PATH)
+    return [
+        _run_cell(
+            market,
+            signals,
+            # A position that is increased takes another way out, so a cell that stacks knows no one else's.
+            shared if settings.guard.one_position_per_symbol else np.zeros(len(signals.slot), PATH),
+            settings,
+        )
+        for settings in cells
+    ]
 
 
 def _run_cell(market: KernelMarket, signals: Signals, paths: NDArray[np.void], settings: VariantSettings) -> CellTrades:

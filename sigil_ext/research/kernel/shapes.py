@@ -94,10 +94,18 @@ POSITION = np.dtype(
         ("signal", np.int64),
         ("symbol", np.int64),
         ("opened", np.int64),
-        ("entry", np.float64),
+        ("entry", np.float64),  # average price, as Jesse has it
         ("qty", np.float64),
         ("held_qty", np.float64),  # what the exchange left of it
+        ("pending", np.float64),  # asked for and not bought
         ("paid", np.float64),
+        ("entries", np.int64),
+        ("last_qty", np.float64),  # of the last order to buy
+        ("last_price", np.float64),
+        ("bar", np.int64),  # what moves, as it was at the end of this bar
+        ("stop", np.float64),
+        ("high_water", np.float64),
+        ("low_water", np.float64),
         ("atr", np.float64),
         ("stop_pct", np.float64),
         ("hard_stop", np.float64),
