@@ -32,7 +32,9 @@ def create_app(context: PanelContext, limits: Limits | None = None) -> FastAPI:
         SettingsError: `.env` is refused.
     """
     environment = load_environment(context.project)
-    app = FastAPI(title="Sigil", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(
+        title="Sigil", version=__version__, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False
+    )
     app.state.context = context
     app.state.keys = Keys(
         context.project,

@@ -24,7 +24,7 @@ from sigil_ext.errors import SigilError, UnknownSymbol, UnknownVariant, UsageErr
 
 _log = logging.getLogger(__name__)
 _FOR_PROGRAMS = ("/sigil/api/", "/sigil/metrics", "/sigil/static/")
-_CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
+_CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
 def install(app: FastAPI) -> None:
@@ -86,7 +86,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = error.status_code
-    said = {404: "there is nothing at this address", 405: "this address does not take that method"}
+    said = {
+        400: "the body cannot be read; it has to be JSON",
+        404: "there is nothing at this address",
+        405: "this address does not take that method",
+    }
     return _told(
         request,
         status,

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -84,8 +85,11 @@ class Rate:
         return 0.0 if allowed else (1 - bucket.level) * 60 / self.a_minute
 
 
-class _TooLarge(Exception):
-    """The body is larger than anything that is asked for here."""
+class _TooLarge(HTTPException):
+    """The body is larger than anything that is asked for here. Of this kind, so that who reads it lets it through."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"the body is larger than {most} bytes")
 
 
 class Guarded:
@@ -144,8 +148,8 @@ class Guarded:
         try:
             async with asyncio.timeout(limit):
                 await self.app(scope, receive, sender)
-        except _TooLarge:
-            refusal = problem(413, "too_large", f"the body is larger than {self.limits.body_bytes} bytes")
+        except _TooLarge as error:
+            refusal = problem(413, "too_large", error.detail)
         except TimeoutError:
             refusal = problem(503, "too_slow", f"this took longer than {limit:g} s and was given up")
         except Exception as error:  # noqa: BLE001 - the last place that can answer; the log keeps the traceback
@@ -164,7 +168,7 @@ class Guarded:
             if message["type"] == "http.request":
                 seen += len(message.get("body", b""))
                 if seen > limit or (told.isdigit() and int(told) > limit):
-                    raise _TooLarge
+                    raise _TooLarge(limit)
             return message
 
         return measured

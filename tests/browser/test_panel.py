@@ -1,0 +1,314 @@
+"""Every page and every act of the panel in a real browser: logged in and not, on a desktop and on a phone, light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from sigil_ext.db import reading
+from sigil_ext.services.board_chart import candle_chart
+from tests.panel_in_browser import DESKTOP, PASSWORD, PATIENCE_MS, PHONE, TOKEN, History, PanelProcess, Seen
+
+expect.set_options(timeout=PATIENCE_MS)
+Visit = Callable[..., Page]
+UNHINGED = "/sigil/variant/unhinged"
+PAGES = ("/sigil/", UNHINGED, "/sigil/variant/baseline", "/sigil/research", "/sigil/operations")
+
+# Every visible text against what is behind it, as WCAG reckons it: 4.5 to 1, for large text 3 to 1.
+FAINT_TEXTS = """() => {
+  const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+  const rgb = (css) => { paint.clearRect(0, 0, 1, 1); paint.fillStyle = css; paint.fillRect(0, 0, 1, 1); return [...paint.getImageData(0, 0, 1, 1).data]; };
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => { for (let at = e; at; at = at.parentElement) { const c = rgb(getComputedStyle(at).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
+  const found = [];
+  for (const e of document.body.querySelectorAll('*')) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!own || !e.checkVisibility() || e.closest('.visually-hidden, .skip, [data-chart], option, .away')) continue;
+    const style = getComputedStyle(e);
+    const [a, b] = [light(rgb(style.color)), light(behind(e))].sort((x, y) => y - x);
+    const size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) found.push(`${e.localName}.${e.className}: ${e.textContent.trim().slice(0, 40)}`);
+  }
+  return found;
+}"""
+UNNAMED_CONTROLS = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, iframe')]
+  .filter((e) => !(e.textContent.trim() || e.labels?.length || e.ariaLabel || e.title)).map((e) => e.outerHTML)"""
+SCROLLS_SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
+def test_a_page_fits_its_window_is_readable_and_complains_of_nothing(visit: Visit, path, size, scheme):
+    page = visit(path, size=size, scheme=scheme)
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    for chart in page.locator("[data-chart]").all():
+        expect(chart).to_have_attribute("data-drawn", "1")
+    assert page.evaluate(SCROLLS_SIDEWAYS) == 0
+    assert page.evaluate(FAINT_TEXTS) == []
+    assert page.evaluate(UNNAMED_CONTROLS) == []
+    assert page.locator("main").count() == 1
+    assert page.title().endswith("· Sigil")
+
+
+# --- logging in -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/sigil/research/grid-20261121T101500Z-ab12", "/sigil/data/equity"])
+def test_a_stranger_is_led_to_the_login_and_sees_nothing(visit: Visit, path):
+    page = visit(path, as_stranger=True)
+    assert "/sigil/login?next=" in page.url
+    assert "BID-USDT" not in page.content()
+
+
+def test_a_wrong_password_is_told_the_right_one_leads_on_and_logging_out_ends_it(visit: Visit, seen: Seen):
+    seen.expect("401")
+    page = visit("/sigil/operations", size=PHONE, as_stranger=True)
+    page.get_by_label("Password").fill("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_have_text("wrong password")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Operations")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_label("Password")).to_be_visible()
+    page.goto("/sigil/")
+    expect(page.get_by_label("Password")).to_be_visible()
+
+
+def test_who_is_logged_in_to_jesses_dashboard_is_logged_in_here(visit: Visit):
+    page = visit("/sigil/login?stay=1", as_stranger=True)
+    page.evaluate("token => localStorage.setItem('main', JSON.stringify({ authToken: token }))", TOKEN)
+    page.goto("/sigil/operations")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Operations")
+
+
+# --- what is shown ----------------------------------------------------------------------------------------------------
+
+
+def test_the_overview_shows_the_variants_side_by_side_each_as_it_is(visit: Visit):
+    page = visit("/sigil/")
+    column = page.locator("#column-unhinged")
+    expect(column).to_contain_text("stopped")
+    expect(column).to_contain_text("2 open positions are watched by nobody")
+    expect(column).to_contain_text("100%")  # both closed trades were hard stops
+    expect(column).to_contain_text("4.79")
+    expect(column).to_contain_text("1 of 30 days")
+    expect(page.locator("#column-baseline")).to_contain_text("never started")
+    expect(page.locator("#column-moderate")).to_contain_text("sigil run paper --variant moderate")
+    expect(page.locator("#held tbody tr")).to_have_count(2)
+
+
+def test_a_variants_page_shows_positions_candles_exits_refusals_universe_and_protections(visit: Visit):
+    page = visit(f"{UNHINGED}?symbol=BID-USDT")
+    rows = page.locator("#positions tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.filter(has_text="hard stop")).to_have_count(2)
+    expect(page.locator("#exits tbody tr").first).to_contain_text("hard stop")
+    expect(page.locator("#refusals tbody tr").first).to_contain_text("position open")
+    expect(page.locator("#universe tbody tr")).to_have_count(2)
+    expect(page.locator("#universe")).to_contain_text("accepted")
+    expect(page.locator("#protections-scroll tbody tr")).to_have_count(2)
+    expect(page.locator("#heartbeat")).to_contain_text("nobody holds its lock")
+    expect(page.locator("#candles canvas").first).to_be_visible()
+    page.get_by_label("Symbol", exact=True).first.select_option("KNC-USDT")
+    page.get_by_role("button", name="Show").click()
+    expect(page.locator("#candles")).to_have_attribute("data-symbol", "KNC-USDT")
+
+
+def test_the_stop_that_is_drawn_is_the_stop_that_was_kept(history: History):
+    database = history.database()
+    positions = {row.name: row for row in reading.positions(database)}
+    drawn = {
+        path.position.name: path.points
+        for symbol in ("BID-USDT", "KNC-USDT")
+        for path in candle_chart(database, symbol).stops
+    }
+    database.close()
+    assert drawn.keys() == positions.keys()
+    for name, row in positions.items():
+        levels = [price for _, price in drawn[name]]
+        assert levels == sorted(levels)
+        assert levels[-1] == row.stop_price
+    assert any(len(set(points)) > 2 for points in drawn.values()), "a trail moved"
+
+
+def test_times_are_utc_and_ones_own_on_hover(visit: Visit):
+    page = visit("/sigil/operations")
+    time = page.locator("#audits time").first
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", time.get_attribute("datetime") or "")
+    time.hover()
+    expect(time).to_have_attribute("title", re.compile(r"UTC\n.*yours"))
+
+
+def test_a_saved_page_runs_in_a_frame_that_reaches_nothing(visit: Visit, seen: Seen):
+    seen.expect("sandboxed")
+    page = visit("/sigil/research")
+    expect(page.locator("#shelf tbody tr")).to_have_count(2)
+    expect(page.locator("#shelf")).to_contain_text("is missing")
+    page.get_by_role("link", name="baseline on <i>sample</i>").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("baseline on <i>sample</i>")
+    page.locator("#saved").scroll_into_view_if_needed()
+    head = page.frame_locator("#saved").locator("#head")
+    expect(head).to_have_text("A saved page")
+    expect(head).to_have_attribute("data-said", "no cookie; no parent")
+    assert page.locator("b").count() == 0, "what a document holds is text"
+
+
+@pytest.mark.parametrize("path", ["/sigil/variant/nobody", "/sigil/research/..%2F..%2F.env", "/sigil/nothing"])
+def test_what_is_not_there_is_told_in_a_sentence(visit: Visit, seen: Seen, path):
+    seen.expect("404")
+    page = visit(path)
+    assert "Traceback" not in page.content()
+    assert "PASSWORD" not in page.content()
+
+
+# --- acts -------------------------------------------------------------------------------------------------------------
+
+
+def do(page: Page, button: str, reason: str, **more: str) -> None:
+    """Press a button, give the reason in the dialog, confirm, and wait until it is said to be done."""
+    page.get_by_role("button", name=button, exact=True).first.click()
+    dialog = page.get_by_role("dialog")
+    for label, value in more.items():
+        dialog.get_by_label(label).fill(value)
+    dialog.get_by_label("Reason").fill(reason)
+    dialog.locator("#act-do").click()
+    expect(dialog).to_be_hidden(timeout=4 * PATIENCE_MS)
+
+
+def test_an_act_wants_a_reason_and_can_be_left(visit: Visit, history: History):
+    page = visit(UNHINGED)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog", name="Pause entries of unhinged")
+    expect(dialog.get_by_label("Reason")).to_be_focused()
+    dialog.get_by_label("Reason").fill("   ")
+    dialog.locator("#act-do").click()
+    expect(dialog).to_contain_text("Say why")
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
+    assert not history.sigil("breaker", "status", "--variant", "unhinged", "--json").stdout.count('"paused": true')
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_pause_resume_trip_and_reset_are_done_shown_and_recorded(visit: Visit, size):
+    page = visit(UNHINGED, size=size)
+    do(page, "Pause", "looking at the feed")
+    expect(page.locator("#state")).to_contain_text("looking at the feed")
+    do(page, "Resume", "the feed is fine")
+    expect(page.locator("#state .pill.warn", has_text="paused")).to_have_count(0)
+    do(page, "Trip breaker", "five <b>losses</b> in a row")
+    expect(page.locator("#state")).to_contain_text("five <b>losses</b> in a row")
+    do(page, "Reset breaker", "it was the exchange")
+    expect(page.locator("#state")).to_contain_text("closed: entries may pass")
+    page.goto("/sigil/operations")
+    acts = page.locator("#acts tbody")
+    for act, reason in [
+        ("pause", "looking at the feed"),
+        ("resume", "the feed is fine"),
+        ("reset", "it was the exchange"),
+    ]:
+        expect(acts.locator("tr", has_text=reason).first).to_contain_text(act)
+    expect(acts.locator("tr", has_text="looking at the feed").first).to_contain_text("panel@127.0.0.1")
+
+
+def test_a_symbol_is_banned_and_the_ban_lifted(visit: Visit):
+    page = visit(UNHINGED)
+    do(page, "Ban a symbol", "delisting announced", Symbol="KNC-USDT", Hours="48")
+    row = page.locator("#protections-scroll tbody tr", has_text="KNC-USDT")
+    expect(row).to_contain_text("ban")
+    expect(row).to_contain_text("delisting announced")
+    do(page, "Lift the ban on KNC-USDT in unhinged", "was a rumour")
+    # A person acts by the clock on the wall: in this market of long ago the ban ends "later", but nothing is left to lift.
+    expect(row.get_by_role("button", name="Lift")).to_have_count(0)
+    page.locator("#changes summary").click()
+    expect(page.locator("#changes tbody tr").first).to_contain_text("was a rumour")
+
+
+def test_an_act_that_cannot_be_is_told_in_the_dialog(visit: Visit, seen: Seen):
+    seen.expect("404", "409", "422")
+    page = visit(UNHINGED)
+    page.get_by_role("button", name="Ban a symbol").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Symbol").fill("NOSUCH-USDT")
+    dialog.get_by_label("Reason").fill("typing")
+    dialog.locator("#act-do").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("NOSUCH-USDT")
+
+
+def test_another_site_cannot_act_with_the_readers_cookie(visit: Visit, history: History, seen: Seen):
+    seen.expect("403")
+    page = visit(UNHINGED)
+    answer = page.evaluate(
+        "async () => (await fetch('/sigil/api/v1/variants/unhinged/acts/pause', { method: 'POST',"
+        " headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ reason: 'no header' }) })).status"
+    )
+    assert answer == 403
+    seen_by_cli = history.sigil("breaker", "status", "--variant", "unhinged", "--json").stdout
+    assert "no header" not in seen_by_cli
+
+
+# --- alive without reload ---------------------------------------------------------------------------------------------
+
+
+def test_what_others_do_appears_without_reload_and_leaves_the_reader_alone(visit: Visit, history: History):
+    page = visit(UNHINGED)
+    summary = page.locator("#changes summary")
+    summary.click()
+    summary.focus()
+    history.sigil("pause", "--variant", "unhinged", "--reason", "from the command line")
+    expect(page.locator("#state")).to_contain_text("from the command line")
+    history.sigil("resume", "--variant", "unhinged", "--reason", "done")
+    expect(page.locator("#state")).not_to_contain_text("from the command line")
+    expect(page.locator("#changes")).to_have_attribute("open", "")
+    expect(page.locator("#changes summary")).to_be_focused()
+
+
+def test_a_database_that_goes_away_dims_its_column_and_comes_back_by_itself(visit: Visit, history: History):
+    page = visit("/sigil/")
+    away = page.locator("#column-unhinged.away")
+    try:
+        history.administer(
+            "ALTER DATABASE sigil_unhinged ALLOW_CONNECTIONS false",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'sigil_unhinged'",
+        )
+        expect(away).to_be_visible()
+        expect(away).to_contain_text("Not readable now")
+        expect(page.locator("#column-baseline.away")).to_have_count(0)
+    finally:
+        history.administer("ALTER DATABASE sigil_unhinged ALLOW_CONNECTIONS true")
+    expect(away).to_have_count(0)
+    expect(page.locator("#column-unhinged")).to_contain_text("2 open positions")
+
+
+def test_a_server_that_goes_away_is_told_and_the_page_comes_back_by_itself(
+    visit: Visit, panel: PanelProcess, seen: Seen
+):
+    seen.expect("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
+    page = visit("/sigil/", size=PHONE)
+    panel.stop()
+    expect(page.locator("#lost")).to_contain_text("does not answer")
+    panel.start()
+    expect(page.locator("#lost")).to_be_hidden()
+    expect(page.locator("#live-state")).to_have_attribute("data-state", "on")
+
+
+# --- the last of the history: what is open is closed ------------------------------------------------------------------
+
+
+@pytest.mark.timeout(900)
+def test_a_position_is_closed_and_then_all_are(visit: Visit, history: History):
+    page = visit(UNHINGED)
+    do(page, "Close KNC-USDT in unhinged", "one less")
+    expect(page.locator("#positions tbody tr", has_text="KNC-USDT").filter(has_text="manual")).to_have_count(1)
+    do(page, "Flatten", "the weekend")
+    expect(page.locator("#positions .pill", has_text="open")).to_have_count(0)
+    found = history.sigil("positions", "list", "--open", "--variant", "unhinged", "--json").stdout
+    assert '"open": 0' in found
+    page.goto("/sigil/operations")
+    expect(page.locator("#acts tbody tr", has_text="the weekend").first).to_contain_text("flatten")
