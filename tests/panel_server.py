@@ -43,12 +43,13 @@ class Panel:
         headers = bearer(token) | more.pop("headers", {})
         return self.client.post(self._where(path), json=body, headers=headers, **more)
 
-    def logged_in(self) -> httpx.Client:
-        """Return a client with the session cookie of the password."""
-        client = httpx.Client(base_url=self.base, trust_env=False, timeout=60, headers={"Origin": self.base})
-        answer = client.post("/sigil/login", json={"password": PASSWORD})
-        assert answer.status_code == 200, answer.text
-        return client
+    @contextlib.contextmanager
+    def logged_in(self) -> Iterator[httpx.Client]:
+        """Yield a client with the session cookie of the password."""
+        with httpx.Client(base_url=self.base, trust_env=False, timeout=60, headers={"Origin": self.base}) as client:
+            answer = client.post("/sigil/login", json={"password": PASSWORD})
+            assert answer.status_code == 200, answer.text
+            yield client
 
     @property
     def websocket(self) -> str:
