@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.bridge.bars import build_bars
-from sigil_ext.rules.compiled import compiled
+from sigil_ext.research.diagnosis.compiling import compiled_with_rules
 from sigil_ext.rules.indicators import CLOSE, PERIOD, wilder_atr
 
 Floats = NDArray[np.float64]
@@ -19,7 +19,7 @@ MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 
 
-@compiled
+@compiled_with_rules
 def _atrs(bars: Floats, period: int) -> Floats:
     found = np.empty(bars.shape[0])
     for i in range(bars.shape[0]):

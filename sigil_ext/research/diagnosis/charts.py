@@ -153,7 +153,7 @@ def trails(run: Run) -> Figure | None:
     ]  # fmt: skip
     layout = {
         "xaxis": {"type": "category"}, "yaxis": {"title": {"text": "share"}, "ticksuffix": " %", "range": [0, 101]},
-        "yaxis2": _usd("net P&L, USD") | {"overlaying": "y", "side": "right", "showgrid": False},
+        "yaxis2": {"title": {"text": "net P&L, USD"}, "tickformat": "$,.0f", "overlaying": "y", "side": "right", "showgrid": False},
         "margin": {"l": 62, "r": 70, "t": 8, "b": 44},
     }  # fmt: skip
     return _figure(traces, layout, 360)
@@ -175,7 +175,7 @@ def since_last(run: Run) -> Figure | None:
     ]  # fmt: skip
     layout = {
         "barmode": "group", "xaxis": {"type": "category"}, "yaxis": _usd("P&L a position, USD"),
-        "yaxis2": {"overlaying": "y", "side": "right", "ticksuffix": " %", "rangemode": "tozero", "showgrid": False},
+        "yaxis2": {"overlaying": "y", "side": "right", "ticksuffix": " %", "tickformat": ".0f", "rangemode": "tozero", "showgrid": False},
         "margin": {"l": 62, "r": 60, "t": 8, "b": 44},
     }  # fmt: skip
     return _figure(traces, layout, 320)

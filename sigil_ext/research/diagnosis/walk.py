@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.research.diagnosis.candles import SymbolCandles
+from sigil_ext.research.diagnosis.compiling import compiled_with_rules
 from sigil_ext.research.diagnosis.entries import Buy, ExitRule
-from sigil_ext.rules.compiled import compiled
 from sigil_ext.rules.indicators import CLOSE, HIGH, LOW, OPEN
 from sigil_ext.rules.stops import hard_stop_pct, is_flat, is_trail, leaves_at_close, stop_price, trail_stop
 
@@ -25,7 +25,7 @@ HARD_STOP, ATR_TRAIL, FLAT, SESSION_END = 0, 1, 2, 3
 REASONS = ("hard_stop", "atr_trail", "flat_no_move", "session_end")
 
 
-@compiled
+@compiled_with_rules
 def _walk_one(
     minutes: Floats, first: int, times: NDArray[np.int64], prices: Floats, qtys: Floats, atr: float, rule: Floats
 ) -> tuple[float, int, int, float, int]:
@@ -72,7 +72,7 @@ def _walk_one(
     return minutes[last, CLOSE], int(minutes[last, 0]) + 60_000, SESSION_END, stop_pct, taken
 
 
-@compiled
+@compiled_with_rules
 def _walk_many(
     minutes: Floats, firsts: NDArray[np.int64], times: NDArray[np.int64], prices: Floats, atrs: Floats, rule: Floats
 ) -> tuple[Floats, NDArray[np.int64]]:

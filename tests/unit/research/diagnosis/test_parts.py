@@ -41,7 +41,7 @@ def walked(hour: float, rule=BARE, qty: float = 100.0, **more):
     )  # fmt: skip
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(
     st.lists(
         st.tuples(
