@@ -474,12 +474,12 @@ def test_the_version_before_refuses_a_newer_database_until_it_is_taken_back(sigi
     before = make_project(tmp_path / "before")
     (before.root / "migrations").unlink()
     shutil.copytree(
-        server.migrations, before.migrations, ignore=lambda folder, names: [n for n in names if n.startswith("022_")]
+        server.migrations, before.migrations, ignore=lambda folder, names: [n for n in names if n.startswith("023_")]
     )
     ran = sigil("migrate", "status", project=before)
     assert ran.status == 2
-    assert "is at 022, newer than this Sigil (021)" in ran.err
+    assert "is at 023, newer than this Sigil (022)" in ran.err
     assert "sigil migrate down" in ran.err, "the way out is said"
-    assert sigil("migrate", "down", "--to", "21", project=server).status == 0
+    assert sigil("migrate", "down", "--to", "22", project=server).status == 0
     ran = sigil("migrate", "status", "--json", project=before)
-    assert (ran.status, json.loads(ran.out)[0]["version"]) == (0, 21)
+    assert (ran.status, json.loads(ran.out)[0]["version"]) == (0, 22)

@@ -23,7 +23,7 @@ from sigil_ext.settings.environment import DatabaseAddress
 from sigil_ext.settings.project import Project
 
 LEGACY = Path(__file__).parents[1] / "migration" / "legacy"
-NEWEST = 22
+NEWEST = 23
 
 
 @pytest.fixture

@@ -1,0 +1,184 @@
+"""The record of a variant's paper trading as comparison and gate look at it: sessions, closed trades, how well it was
+observed, audits; and the verdicts of the gate. Start at `sessions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg2.extras import Json
+
+from sigil_ext.db.connection import Database
+from sigil_ext.db.postgres_store import store_symbol
+from sigil_ext.db.queries import load
+
+MINUTE_MS = 60_000
+_PERIODS = load("paper_periods")
+
+
+@dataclass(frozen=True, slots=True)
+class PaperSession:
+    """A session; `last_ms` is the open time of its last recorded minute, None before the first."""
+
+    id: int
+    settings: Mapping[str, Any]
+    strategy: Mapping[str, Any] | None
+    feed: str
+    symbols: tuple[str, ...]
+    start_ms: int
+    ended: bool
+    last_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedPosition:
+    """A closed position of either book. USD after costs; times in ms; `downtime`: on candles fetched afterwards."""
+
+    symbol: str
+    opened_ms: int
+    closed_ms: int
+    pnl_usd: float
+    fees_usd: float
+    risk_usd: float | None
+    exit_reason: str | None
+    downtime: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Minutes recorded in a period, how many of them live, the first and last live one, the longest step between two."""
+
+    minutes: int
+    live: int
+    first_ms: int | None
+    last_ms: int | None
+    longest_step_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAudit:
+    """An audit of (a part of) a session. `report` holds the differences."""
+
+    id: int
+    session: int
+    at: datetime
+    since: datetime
+    until: datetime
+    matched: int
+    paper_only: int
+    backtest_only: int
+    differing: int
+    unexplained: int
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredVerdict:
+    """A verdict of the gate as it was given."""
+
+    id: int
+    at: datetime
+    since: datetime | None
+    until: datetime | None
+    outcome: str
+    looks: int
+    asked_by: str
+    document: Mapping[str, Any]
+
+
+def sessions(database: Database) -> list[PaperSession]:
+    """Return every paper session, oldest first."""
+    return [
+        PaperSession(number, settings, strategy, feed, tuple(symbols), start_ms, ended, last_ms)
+        for number, settings, strategy, feed, symbols, start_ms, ended, last_ms in _rows(database, "sessions")
+    ]
+
+
+def closed_positions(
+    database: Database, since: datetime, until: datetime, *, both_books: bool = False
+) -> list[ClosedPosition]:
+    """Return what closed from `since` to `until`, both included; with `both_books` the earlier bot's other table too."""
+    found = _rows(
+        database, "closed_positions",
+        **{"variant": database.variant, "from": since, "to": until, "both": both_books},
+    )  # fmt: skip
+    return [ClosedPosition(store_symbol(row[0]), _ms(row[1]), _ms(row[2]), *row[3:]) for row in found]
+
+
+def span(database: Database) -> tuple[datetime, datetime] | None:
+    """Return when the first position opened and the last one changed, None where there never was one."""
+    first, last = _rows(database, "span", variant=database.variant)[0]
+    return None if first is None else (first, last)
+
+
+def observed(
+    database: Database, session_ids: Sequence[int], since: datetime, until: datetime, soon: timedelta
+) -> Observed:
+    """Return how the time was observed; live is a minute that was written within `soon` of its end, as it happened."""
+    row = _rows(
+        database, "observed", sessions=list(session_ids), soon=timedelta(minutes=1) + soon,
+        **{"from": _ms(since), "to": _ms(until)},
+    )[0]  # fmt: skip
+    return Observed(*row)
+
+
+def audits(database: Database, since: datetime, until: datetime) -> list[StoredAudit]:
+    """Return the audits that looked at any of the time, oldest first."""
+    return [StoredAudit(*row) for row in _rows(database, "audits", **{"from": since, "to": until})]
+
+
+def feed_events(database: Database, session_ids: Sequence[int], since: datetime, until: datetime) -> dict[str, int]:
+    """Return kind -> how often the feed told of it."""
+    rows = _rows(database, "feed_events", sessions=list(session_ids), **{"from": since, "to": until})
+    return {kind: int(count) for kind, count in rows}
+
+
+def equity_change(database: Database, since: datetime, until: datetime) -> float | None:
+    """Return what the wallet gained, open positions marked, in USD; None where it was not recorded."""
+    first, last = _rows(database, "equity", **{"from": since, "to": until})[0]
+    return None if first is None else float(last) - float(first)
+
+
+def open_positions(database: Database, since: datetime) -> int:
+    """Return how many positions opened since then are still open."""
+    return int(_rows(database, "open_positions", variant=database.variant, **{"from": since})[0][0])
+
+
+def looks(database: Database, since: datetime) -> int:
+    """Return how often the gate was asked about the period that begins at `since`."""
+    return int(_rows(database, "looks", since=since)[0][0])
+
+
+def write_verdict(
+    database: Database, *, since: datetime | None, until: datetime | None, outcome: str, looks: int, asked_by: str,
+    document: Mapping[str, Any],
+) -> tuple[int, datetime]:  # fmt: skip
+    """Keep a verdict and return its number and time."""
+    row = _rows(
+        database, "write_verdict", since=since, until=until, outcome=outcome, looks=looks, asked_by=asked_by,
+        document=Json(dict(document)),
+    )[0]  # fmt: skip
+    return int(row[0]), row[1]
+
+
+def verdicts(database: Database, limit: int) -> list[StoredVerdict]:
+    """Return the newest verdicts of the gate, newest first."""
+    return [StoredVerdict(*row) for row in _rows(database, "verdicts", limit=limit)]
+
+
+def utc(ms: int) -> datetime:
+    """Return milliseconds since 1970 as an aware time."""
+    return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _rows(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
+    with database.transaction() as cur:
+        cur.execute(_PERIODS[name], values or None)
+        return cur.fetchall()
