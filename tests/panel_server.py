@@ -20,6 +20,7 @@ import uvicorn
 from sigil_ext.entrypoints.panel.app import create_app
 from sigil_ext.entrypoints.panel.context import PanelContext
 from sigil_ext.entrypoints.panel.limits import Limits
+from sigil_ext.entrypoints.panel.server import Paced
 from sigil_ext.settings.project import Project
 
 API = "/sigil/api/v1"
@@ -79,7 +80,7 @@ def serving(project: Project, limits: Limits | None = PLENTY, deadline_s: float 
     app = create_app(PanelContext(project, deadline_s=deadline_s), limits)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="critical", ws="websockets-sansio", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, log_level="critical", ws=Paced, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

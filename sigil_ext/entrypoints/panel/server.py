@@ -7,10 +7,24 @@ from collections.abc import Sequence
 
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from sigil_ext.entrypoints.panel.app import PREFIX, create_app
 from sigil_ext.entrypoints.panel.context import PanelContext
 from sigil_ext.settings.project import Project, find_project
+
+
+class Paced(WebSocketsSansIOProtocol):
+    """uvicorn's websockets, waiting for a reader that is slow.
+
+    Without these two methods uvicorn 0.40 takes whatever it is given into memory, and nobody ever learns who does not read.
+    """
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
 
 
 class _Alone:
@@ -33,7 +47,7 @@ def serve(project: Project, host: str, port: int) -> None:
 
     app = _Alone(create_app(PanelContext(project)))
     uvicorn.run(
-        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws="websockets-sansio",
+        app, host=host, port=port, log_level="warning", access_log=False, server_header=False, ws=Paced,
         ws_max_size=65_536, timeout_graceful_shutdown=3,
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ from sigil_ext.services.events import KINDS, Event
 PROOF_S = 5.0
 HEARTBEAT_S = 15.0
 SEND_S = 10.0
-WAITING = 256
+WAITING = 4000  # events: a burst of a few looks, for one who reads all the time
 MOST_LISTENERS = 500
 LONGEST_MESSAGE = 4096
 UNAUTHORIZED, TOO_SLOW, TOO_MANY, TOO_BIG = 4401, 4408, 4429, 1009
@@ -124,7 +124,7 @@ class _Listener:
 
     def __init__(self, variants: frozenset[str], kinds: frozenset[str]) -> None:
         self.variants, self.kinds = variants, kinds
-        self.queue: asyncio.Queue[str] = asyncio.Queue()
+        self.queue: asyncio.Queue[tuple[int, int, str]] = asyncio.Queue()
         self.too_slow = asyncio.Event()
         self._waiting_first: list[tuple[Event, str]] | None = []
         self._prev = 0
@@ -151,7 +151,7 @@ class _Listener:
                 self.hear(event, text)
 
     def _put(self, event: Event, text: str) -> None:
-        self.queue.put_nowait(f'{{"type":"event","seq":{event.seq},"prev":{self._prev},{text}}}')
+        self.queue.put_nowait((event.seq, self._prev, text))  # the text is one for all listeners
         self._prev = event.seq
 
     def _wants(self, event: Event) -> bool:
@@ -182,7 +182,8 @@ async def _send(socket: WebSocket, listener: _Listener, hello: dict[str, Any], h
     while True:
         try:
             async with asyncio.timeout(HEARTBEAT_S):
-                message = await listener.queue.get()
+                seq, prev, text = await listener.queue.get()
+            message = f'{{"type":"event","seq":{seq},"prev":{prev},{text}}}'
         except TimeoutError:
             message = json.dumps({"type": "ping", "stream": hello["stream"], "seq": hub.last})
         async with asyncio.timeout(SEND_S):
