@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from sigil_ext.db import board
 from sigil_ext.db.board import EquitySpan, ExitSum
 from sigil_ext.db.connection import Database
+from sigil_ext.db.paper_periods import StoredVerdict, verdicts
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.standing import Standing, read_standing
 from sigil_ext.services.positions import Position, Positions
@@ -50,6 +51,7 @@ class Overview:
     exits: tuple[ExitSum, ...]
     span: EquitySpan | None
     gate: tuple[GateStep, ...]
+    verdict: StoredVerdict | None
 
     @property
     def trades(self) -> int:
@@ -77,7 +79,9 @@ def overview(database: Database) -> Overview:
     exits = board.exits(database)
     span = board.equity_span(database)
     held = Positions(PostgresStore(database)).listed("open").positions
-    return Overview(at_the_head, held, tuple(exits), span, gate(at_the_head.standing, exits, span))
+    steps = gate(at_the_head.standing, exits, span)
+    last = next(iter(verdicts(database, 1)), None)
+    return Overview(at_the_head, held, tuple(exits), span, steps, last)
 
 
 def gate(standing: Standing, exits: Sequence[ExitSum], span: EquitySpan | None) -> tuple[GateStep, ...]:

@@ -47,6 +47,11 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
         )  # fmt: skip
         made.sigil("migrate", "up", "--variant", "baseline")
         made.sigil("audit", "--variant", "unhinged")
+        made.sigil(
+            "grid", "--variant", "unhinged", "--axis", "hard_stop.multiplier=1.5,2.5", "--axis", "trail.multiplier=1,2",
+            "--candles", "sample", "--symbols", "BID-USDT,KNC-USDT", "--start", "2025-06-18", "--finish", "2025-06-19",
+            "--no-verify",
+        )  # fmt: skip
         _fill_shelf(made.project)
         yield made
     finally:

@@ -148,7 +148,7 @@ def test_times_are_utc_and_ones_own_on_hover(visit: Visit):
 def test_a_saved_page_runs_in_a_frame_that_reaches_nothing(visit: Visit, seen: Seen):
     seen.expect("sandboxed")
     page = visit("/sigil/research")
-    expect(page.locator("#shelf tbody tr")).to_have_count(2)
+    expect(page.locator("#shelf tbody tr")).to_have_count(3)
     expect(page.locator("#shelf")).to_contain_text("is missing")
     page.get_by_role("link", name="baseline on <i>sample</i>").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("baseline on <i>sample</i>")
@@ -157,6 +157,20 @@ def test_a_saved_page_runs_in_a_frame_that_reaches_nothing(visit: Visit, seen: S
     expect(head).to_have_text("A saved page")
     expect(head).to_have_attribute("data-said", "no cookie; no parent")
     assert page.locator("b").count() == 0, "what a document holds is text"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")], ids=["phone", "desktop"])
+def test_a_grid_is_a_heatmap_for_each_figure_with_its_best_cell_marked(visit: Visit, size, scheme):
+    page = visit("/sigil/research?kind=grid", size=size, scheme=scheme)
+    page.get_by_role("link", name="hard_stop.multiplier").click()
+    maps = page.locator("table.heat")
+    expect(maps).to_have_count(4)
+    expect(maps.first.locator("tbody td")).to_have_count(4)
+    assert all("★" in text for text in maps.all_inner_texts())
+    page.locator("#saved").scroll_into_view_if_needed()
+    expect(page.frame_locator("#saved").locator("h1").first).to_be_visible()
+    assert page.evaluate(SCROLLS_SIDEWAYS) == 0
+    assert page.evaluate(FAINT_TEXTS) == []
 
 
 @pytest.mark.parametrize("path", ["/sigil/variant/nobody", "/sigil/research/..%2F..%2F.env", "/sigil/nothing"])

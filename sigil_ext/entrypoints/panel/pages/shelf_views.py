@@ -10,9 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sigil_ext.entrypoints.panel.pages.heatmaps import heatmaps
+
 MOST_ROWS = 200
+MOST_COLUMNS = 24
 MOST_CHARACTERS = 200_000
 DEEP = 3
+MOST_LISTED = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ def views(document: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "facts": list(_facts(document)),
         "tables": list(_tables(document)),
-        "heatmaps": [],
+        "heatmaps": heatmaps(document),
         "text": text[:MOST_CHARACTERS],
         "cut": len(text) > MOST_CHARACTERS,
     }
@@ -51,7 +55,7 @@ def _facts(document: Mapping[str, Any], before: str = "", depth: int = 0) -> Ite
 def _is_plain(value: Any) -> bool:
     if not isinstance(value, list | tuple):
         return True
-    return len(value) <= 30 and all(isinstance(v, str | int | float | bool) for v in value)
+    return len(value) <= MOST_LISTED and all(isinstance(v, str | int | float | bool) for v in value)
 
 
 def _tables(document: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterable[Table]:
@@ -65,7 +69,18 @@ def _tables(document: Mapping[str, Any], before: str = "", depth: int = 0) -> It
 
 
 def _table(title: str, items: Sequence[Mapping[str, Any]]) -> Table:
-    columns = [k for k in dict.fromkeys(k for item in items[:50] for k in item)]
-    plain = [c for c in columns if not any(isinstance(item.get(c), Mapping | list) for item in items[:50])]
-    rows = tuple(tuple(item.get(c) for c in plain) for item in items[:MOST_ROWS])
-    return Table(title, tuple(plain), rows, max(0, len(items) - MOST_ROWS))
+    shown = [_flat(item) for item in items[:MOST_ROWS]]
+    columns = tuple(dict.fromkeys(key for item in shown for key in item))[:MOST_COLUMNS]
+    rows = tuple(tuple(item.get(c) for c in columns) for item in shown)
+    return Table(title, columns, rows, max(0, len(items) - MOST_ROWS))
+
+
+def _flat(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values of an object and of the objects in it."""
+    found: dict[str, Any] = {}
+    for key, value in item.items():
+        if isinstance(value, Mapping):
+            found |= {f"{key}.{k}": v for k, v in value.items() if _is_plain(v) and not isinstance(v, Mapping)}
+        elif _is_plain(value):
+            found[key] = value
+    return found

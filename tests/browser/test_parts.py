@@ -1,0 +1,109 @@
+"""Parts of the pages that need no browser: what is served, heatmaps, figures for people."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sigil_ext.entrypoints.panel.pages.heatmaps import heatmaps
+from sigil_ext.entrypoints.panel.pages.rendering import ago, price, usd
+from sigil_ext.entrypoints.panel.pages.shelf_views import views
+
+PANEL = Path(__file__).resolve().parents[2] / "sigil_ext" / "entrypoints" / "panel"
+VENDOR = PANEL / "static" / "vendor"
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+def test_the_vendored_parts_are_those_that_the_readme_names():
+    table = re.findall(r"\| `([\w.-]+)` \|.*\| `([0-9a-f]{64})` \|", (VENDOR / "README.md").read_text())
+    assert table
+    for name, digest in table:
+        assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
+        assert (VENDOR / f"{name.rsplit('-', 1)[0]}-LICENSE").is_file()
+        assert name in (PANEL / "static" / "chart.js").read_text()
+
+
+@pytest.mark.parametrize("file", sorted([*(PANEL / "templates").glob("*.html"), *(PANEL / "static").glob("*.*s")]))
+def test_no_page_loads_anything_from_outside_or_has_a_script_or_a_style_in_it(file: Path):
+    text = file.read_text()
+    assert not re.search(r"""(src|@import|url\()\s*=?\s*["'(]?https?:""", text)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", text)
+
+
+def grid(axes: dict[str, list[object]], variants: tuple[str, ...] = ("baseline",), best: int | None = None) -> dict:
+    """A grid's document with a cell for each combination; P&L is the cell's number less three."""
+    combinations: list[dict[str, object]] = [{}]
+    for key, values in axes.items():
+        combinations = [{**c, key: v} for c in combinations for v in values]
+    cells = [
+        {"index": i, "label": str(c), "variant": v, "values": c, "figures": {"net_pnl_usd": i - 3.0, "trades": i}}
+        for i, (v, c) in enumerate((v, c) for v in variants for c in combinations)
+    ]
+    return {
+        "axes": [{"key": k, "values": v} for k, v in axes.items()], "variants": list(variants), "cells": cells,
+        "best": None if best is None else {"index": best},
+    }  # fmt: skip
+
+
+def test_a_heatmap_has_a_row_and_a_column_for_each_value_green_where_it_won():
+    first = heatmaps(grid({"a": [1, 2, 3], "b": [5, 6]}, best=5))[0]
+    assert (first.down, first.across, first.columns) == ("a", "b", ("5", "6"))
+    assert [[c.said for c in row] for _, row in first.rows] == [
+        ["-3.00", "-2.00"], ["-1.00", "+0.00"], ["+1.00", "+2.00 ★"]
+    ]  # fmt: skip
+    assert [c.tone for c in first.rows[0][1]] == ["h-n4", "h-n3"]
+    assert first.rows[2][1][1].tone == "h-3"
+
+
+def test_one_axis_is_one_column_and_a_third_is_held_at_the_best_cell():
+    assert heatmaps(grid({"a": [1, 2]}))[0].columns == ("",)
+    three = heatmaps(grid({"a": [1, 2], "b": [1, 2], "c": [7, 8]}, best=7))[0]
+    assert three.title == "P&L, USD after costs (c = 8)"
+    assert [[c.said for c in row] for _, row in three.rows] == [["-2.00", "+0.00"], ["+2.00", "+4.00 ★"]]
+
+
+def test_variants_are_an_axis_and_what_is_no_grid_has_no_map():
+    assert heatmaps(grid({"a": [1, 2]}, variants=("baseline", "unhinged")))[0].across == "variant"
+    assert heatmaps({"trades": []}) == []
+    assert heatmaps({"axes": [{"key": "a"}], "variants": [], "cells": [{"figures": {}}]}) == []
+
+
+def test_a_cell_that_failed_is_a_dash():
+    document = grid({"a": [1, 2]})
+    del document["cells"][0]["figures"]
+    assert [row[1][0].said for row in heatmaps(document)[0].rows] == ["–", "-2.00"]
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20)
+DOCUMENTS = st.dictionaries(
+    st.text(max_size=10),
+    st.recursive(PLAIN, lambda c: st.lists(c, max_size=4) | st.dictionaries(st.text(max_size=8), c, max_size=4)),
+)
+
+
+@given(DOCUMENTS)
+def test_any_document_can_be_shown(document):
+    shown = views(document)
+    assert all(len(row) == len(table.columns) for table in shown["tables"] for row in table.rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(0.00012854321, "0.000128543"), (2.0, "2"), (64321.5, "64,321.5"), (0.0, "0"), (None, "–"), (float("nan"), "–"), (1e-9, "0.000000001")],
+)  # fmt: skip
+def test_a_price_has_six_digits_and_no_powers_of_ten(value, said):
+    assert price(value) == said
+
+
+def test_money_says_its_sign_in_words_and_colour_and_names_are_escaped():
+    assert usd(-3.456) == '<span class="bad">−3.46</span>'
+    assert usd(0.001) == '<span class="">+0.00</span>'
+    assert "now" in ago(NOON, NOON)
+    assert "in 10 min" in ago(NOON + timedelta(minutes=10), NOON)
+    assert ago(None, NOON) == "never"
