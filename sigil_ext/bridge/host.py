@@ -1,9 +1,9 @@
 """Jesse's core driven from outside, a closed minute at a time: what a paper engine needs and Jesse does not ship.
 
-The host sets Jesse up as `jesse.research.backtest` does and then feeds each minute to the very function that Jesse's
-timestamp replay feeds (`_apply_timestamp_replay_event`), executes the routes whose bar closed, and fills the market
-orders: the same calls in the same order, so that the same candles give the same trades. Jesse's state is process-wide:
-one host a process. Start at `Host.minute`.
+The host sets Jesse up as `jesse.research.backtest` does and then does with each minute what Jesse's timestamp replay does
+(`_apply_timestamp_replay_event`, with the mends of `replay.py`): it shows the candles, lets Jesse fill the orders that they
+touch, stores the bars that closed, executes the routes of these, and fills the market orders, in the same order, so that
+the same candles give the same trades. Jesse's state is process-wide: one host a process. Start at `Host.minute`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigil_ext.bridge.candle_book import CandleBook, Pair, Row, pair_of
 from sigil_ext.bridge.replay import observed_replay
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
-KEPT_MINUTES = 1440  # the longest timeframe that is built from minutes is a day
-CAPACITY = 4 * KEPT_MINUTES
-
-Row = Sequence[float]
 
 
 class Host:
@@ -78,36 +75,37 @@ class Host:
         order_service.initialize_orders_state()
         position_service.initialize_positions_state()
 
-        self._timeframes = [
+        timeframes = [
             (name, backtest_mode.TIMEFRAME_TO_ONE_MINUTES[name] * MINUTE_MS)
             for name in jesse_config["app"]["considering_timeframes"]
             if name != "1m"
         ]
-        self._candles: dict[str, dict[str, Any]] = {}
-        self._count: dict[str, int] = {}
-        self._open_bar: dict[
-            tuple[str, str], tuple[int, int]
-        ] = {}  # (key, timeframe) -> (begin ms, index of its first row)
         pairs = [tuple(pair) for pair in jesse_config["app"]["considering_candles"]]
-        self._keys = {symbol: f"{exchange}-{symbol}" for exchange, symbol in pairs}
-        for exchange, symbol in pairs:
-            key = f"{exchange}-{symbol}"
-            self._candles[key] = {"exchange": exchange, "symbol": symbol, "candles": np.zeros((CAPACITY, 6))}
-            self._count[key] = 0
-        self._pipelines = backtest_mode._prepare_routes(
+        self._pairs = {symbol: pair_of(exchange, symbol) for exchange, symbol in pairs}
+        self._book = CandleBook(store, candle_service, timeframes)
+        self._book.pipelines = backtest_mode._prepare_routes(
             hyperparameters=dict(hyperparameters) if hyperparameters is not None else None
         )
-        before = {
-            key: {**candles, "candles": np.ascontiguousarray((warmup or {}).get(candles["symbol"], np.zeros((0, 6))))}
-            for key, candles in self._candles.items()
+        self._isolated = {
+            pair.symbol
+            for pair in self._pairs.values()
+            if (held := store.positions.get_position(pair.exchange, pair.symbol)) and held.mode == "isolated"
         }
+        nothing = np.zeros((0, 6))
+        before = {
+            pair.key: {
+                "exchange": pair.exchange, "symbol": pair.symbol,
+                "candles": np.ascontiguousarray((warmup or {}).get(pair.symbol, nothing)),
+            }
+            for pair in self._pairs.values()
+        }  # fmt: skip
         backtest_mode._prepare_timestamp_replay_warmup(before, start_ms)
         store.app.starting_time = start_ms
         store.app.time = start_ms
         save_daily_portfolio_balance(is_initial=True)
         self._next_sample_ms = start_ms + DAY_MS + MINUTE_MS
         self.routes = sorted(router.routes, key=lambda r: (r.exchange, r.symbol, r.timeframe, str(r.strategy_name)))
-        self._candle_service = candle_service
+        self._by_minute = any(route.timeframe == "1m" for route in self.routes)
 
     @property
     def now_ms(self) -> int:
@@ -134,21 +132,23 @@ class Host:
         if not candles:
             return
         end_ms = open_ms + MINUTE_MS
-        sources: list[tuple[str, int]] = []
-        bars: list[tuple[str, str, int]] = []
-        for symbol, row in candles.items():
-            key = self._keys[symbol]
-            sources.append((key, self._append(key, row)))
-            bars += self._closing_bars(key, open_ms, end_ms)
-        event = {"time": end_ms, "sources": sorted(sources), "aggregates": sorted(bars)}
-        updated, pairs = self._simulator._apply_timestamp_replay_event(
-            event, self._candles, self._pipelines, process_orders=True
-        )
-        for route in self.routes:
-            if (route.exchange, route.symbol, route.timeframe) in updated:
-                route.strategy._execute()
-        for exchange, symbol in sorted(pairs):
-            self._orders.update_active_orders(exchange, symbol)
+        self._store.app.time = float(end_ms)
+        pairs = sorted([self._pairs[symbol] for symbol in candles])
+        shown = [(pair, *self._book.show(pair, open_ms, candles[pair.symbol])) for pair in pairs]
+        closing = self._book.closing(end_ms)
+        for pair, row, before in shown:
+            self._trade(pair, row, before)
+            for timeframe, length in closing:
+                self._book.store_bar(pair, timeframe, end_ms - length, length)
+        if closing or self._by_minute:
+            decided = {"1m", *(name for name, _ in closing)}
+            for route in self.routes:
+                if route.timeframe in decided and route.symbol in candles:
+                    route.strategy._execute()
+        orders = self._store.orders.active_storage
+        for pair in pairs:
+            if orders.get(pair.key):
+                self._orders.update_active_orders(pair.exchange, pair.symbol)
         self._orders.execute_simulated_market_orders()
         if end_ms >= self._next_sample_ms:
             self._sample_balance()
@@ -157,12 +157,12 @@ class Host:
 
     def last_price(self, symbol: str) -> float | None:
         """Return the close of the last candle of `symbol`, None before there is one or where it is not followed."""
-        rows = self._store.candles.storage.get(f"{self._keys.get(symbol)}-1m")
+        rows = self._rows(symbol, "1m")
         return float(rows[-1][2]) if rows is not None and len(rows) else None
 
     def last_bar(self, symbol: str, timeframe: str, end_ms: int) -> NDArray[np.float64] | None:
         """Return the bar of `symbol` that ends at `end_ms`, None where no minute of it had a candle."""
-        rows = self._store.candles.storage.get(f"{self._keys.get(symbol)}-{timeframe}")
+        rows = self._rows(symbol, timeframe)
         begin = end_ms - self._simulator.TIMEFRAME_TO_ONE_MINUTES[timeframe] * MINUTE_MS
         for row in reversed(rows[-2:]) if rows is not None and len(rows) else ():
             if row[0] == begin:
@@ -177,7 +177,7 @@ class Host:
             self._orders.execute_simulated_market_orders()
         self._sample_balance()
         self._store.app.ending_time = self._store.app.time + MINUTE_MS
-        outputs: dict[str, Any] = self._simulator._generate_outputs(self._candles)
+        outputs: dict[str, Any] = self._simulator._generate_outputs({})
         return outputs
 
     def close(self) -> None:
@@ -217,79 +217,45 @@ class Host:
         return self._store
 
     def own_state(self) -> dict[str, Any]:
-        """Return what the host itself remembers between minutes: of the minutes, those that open bars still need.
-
-        What Jesse's candle arrays hold in reserve is given up, so that a checkpoint holds candles and no zeros.
-        """
-        for rows in self._store.candles.storage.values():
-            array, index = rows.snapshot()
-            rows.array = array[: index + 2].copy()
-        recent: dict[str, NDArray[np.float64]] = {}
-        open_bars: dict[tuple[str, str], tuple[int, int]] = {}
-        for key, count in self._count.items():
-            mine = {place: bar for place, bar in self._open_bar.items() if place[0] == key}
-            first = min([count, *(index for _, index in mine.values())])
-            recent[key] = self._candles[key]["candles"][first:count].copy()
-            open_bars |= {place: (begin, index - first) for place, (begin, index) in mine.items()}
-        return {
-            "recent": recent, "open_bars": open_bars, "next_sample_ms": self._next_sample_ms, "pipelines": self._pipelines,
-        }  # fmt: skip
+        """Return what the host itself remembers between minutes."""
+        self._book.give_up_reserve()
+        return {"book": self._book.own_state(), "next_sample_ms": self._next_sample_ms}
 
     def take_state(self, state: Mapping[str, Any]) -> None:
         """Remember what `own_state` of another host of the same routes gave."""
-        for key, rows in state["recent"].items():
-            self._candles[key]["candles"][: len(rows)] = rows
-            self._count[key] = len(rows)
-        self._open_bar = dict(state["open_bars"])
-        self._next_sample_ms, self._pipelines = state["next_sample_ms"], state["pipelines"]
+        self._book.take_state(state["book"])
+        self._next_sample_ms = state["next_sample_ms"]
 
     def trim(self, minutes: int, bars: int) -> None:
-        """Forget candles beyond the last `minutes` and, of larger timeframes, beyond the last `bars`.
+        """Forget candles beyond the last `minutes` and, of larger timeframes, beyond the last `bars`, now and then.
 
-        For strategies that look back no further; done when twice as many have gathered, so it costs nothing a minute.
+        For strategies that look back no further.
         """
-        for key, rows in self._store.candles.storage.items():
-            kept = minutes if key.endswith("-1m") else bars
-            if len(rows) >= 2 * kept:
-                array, index = rows.snapshot()
-                fresh = np.zeros((2 * kept + 1, array.shape[1]))
-                fresh[:kept] = array[index + 1 - kept : index + 1]
-                rows.array, rows.index = fresh, kept - 1
+        self._book.trim(minutes, bars)
 
-    def _append(self, key: str, row: Row) -> int:
-        """Keep the candle where Jesse's replay looks for it and return its index there."""
-        count = self._count[key]
-        if count == CAPACITY:
-            kept = self._candles[key]["candles"]
-            moved = CAPACITY - KEPT_MINUTES
-            kept[:KEPT_MINUTES] = kept[moved:]
-            for place, (begin, index) in self._open_bar.items():
-                if place[0] == key:
-                    self._open_bar[place] = (begin, max(0, index - moved))
-            count = KEPT_MINUTES
-        self._candles[key]["candles"][count] = row
-        self._count[key] = count + 1
-        return count
+    # --- own ------------------------------------------------------------------------------------------------------
 
-    def _closing_bars(self, key: str, open_ms: int, end_ms: int) -> list[tuple[str, str, int]]:
-        """Return (key, timeframe, index of the first row) of the larger bars that this candle makes available.
+    def _rows(self, symbol: str, timeframe: str) -> Any:
+        pair = self._pairs.get(symbol)
+        return None if pair is None else self._store.candles.storage.get(f"{pair.key}-{timeframe}")
 
-        A bar is available with the first candle of its symbol whose minute ends at the bar's end or later.
-        """
-        closing: list[tuple[str, str, int]] = []
-        index = self._count[key] - 1
-        for timeframe, length in self._timeframes:
-            begin = open_ms - open_ms % length
-            place = (key, timeframe)
-            open_bar = self._open_bar.get(place)
-            if open_bar is not None and open_bar[0] != begin:
-                closing.append((key, timeframe, open_bar[1]))
-                open_bar = None
-            if open_bar is None:
-                open_bar = (begin, index)
-            if begin + length == end_ms:
-                closing.append((key, timeframe, open_bar[1]))
-                self._open_bar.pop(place, None)
-            else:
-                self._open_bar[place] = open_bar
-        return closing
+    def _trade(self, pair: Pair, row: Row, before: float | None) -> None:
+        """Let Jesse fill the orders that the candle touches, and liquidate; else the price has moved and that is all."""
+        orders = self._store.orders.active_storage.get(pair.key)
+        if pair.symbol in self._isolated or (orders and _touched(orders, row, before)):
+            candle = np.array(row, dtype=np.float64)  # its own: the stored one changes when a part of it fills an order
+            self._simulator._simulate_price_change_effect(candle, pair.exchange, pair.symbol, previous_close=before)
+        elif (position := self._store.positions.storage.get(pair.key)) is not None:
+            position.current_price = np.float64(row[2])
+
+
+def _touched(orders: Sequence[Any], row: Row, before: float | None) -> bool:
+    """Return whether an order's price lies within what the price went through since the last close."""
+    low, high = row[4], row[3]
+    if before is not None:
+        low, high = min(low, before, row[1]), max(high, before, row[1])
+    for order in orders:
+        price = order.price
+        if price is not None and low <= price <= high:
+            return True
+    return False

@@ -29,6 +29,7 @@ from sigil_ext.rules.types import Entered, Entry, Exit, ExitReason, Protection, 
 from sigil_ext.settings.overlays import Variant
 
 MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 # A variant looks back a day in minutes and 240 bars; what it keeps is twice that and does not grow with the weeks.
 KEPT_MINUTES = 2880
 KEPT_BARS = 480
@@ -177,7 +178,7 @@ class PaperHost:
         if self.session is None:
             return ended
         ended += self._note_excursions(before, open_ms, candles)
-        self._forget()
+        self._forget(open_ms)
         return ended
 
     def close(self, symbol: str, reason: ExitReason) -> Ended | None:
@@ -306,12 +307,13 @@ class PaperHost:
         trade.mfe_r = max(0.0, (max(holding.highest, trade.exit_price) - trade.entry_price) / r)
         return Ended(holding.position_id, trade)
 
-    def _forget(self) -> None:
+    def _forget(self, open_ms: int) -> None:
         """Keep memory flat over weeks: what a report of a run would want is in the database."""
         assert self.session is not None
-        for symbol in self.symbols:
-            self.session.market.first_ms(symbol)
-        self.host.trim(KEPT_MINUTES, KEPT_BARS)
+        if (open_ms + MINUTE_MS) % HOUR_MS == 0:
+            for symbol in self.symbols:
+                self.session.market.first_ms(symbol)  # it is asked for when the candle itself is forgotten
+            self.host.trim(KEPT_MINUTES, KEPT_BARS)
         record = self.session.record
         record.refused_signals.clear()
         record.scan_log.clear()

@@ -16,8 +16,9 @@ import structlog
 from numpy.typing import NDArray
 
 from sigil_ext.bridge import checkpoint
+from sigil_ext.bridge.candle_book import Row
 from sigil_ext.bridge.gate import Gate, gated
-from sigil_ext.bridge.host import MINUTE_MS, Host, Row
+from sigil_ext.bridge.host import MINUTE_MS, Host
 from sigil_ext.bridge.outside_state import OutsideState
 from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.bridge.paper_strategy import PaperStrategy, load_fresh

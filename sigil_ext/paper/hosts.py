@@ -13,7 +13,8 @@ from numpy import float64
 from numpy.typing import NDArray
 
 from sigil_ext.bridge.adopted import Adopted, adopt, as_record, reconciled_cash
-from sigil_ext.bridge.host import Host, Row
+from sigil_ext.bridge.candle_book import Row
+from sigil_ext.bridge.host import Host
 from sigil_ext.bridge.paper_host import Ended, PaperHost
 from sigil_ext.bridge.paper_strategy import PaperStrategy, find_strategy, from_document
 from sigil_ext.bridge.records import Trade

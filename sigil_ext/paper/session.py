@@ -337,8 +337,7 @@ class PaperSession:
         minute = record.minute
         self.store.begin(goes_on=bool(self._group))
         touched = {s: self.store.protection(s) for s in self._held()} if self.conduct.alerts else {}
-        at = datetime.fromtimestamp((minute.open_ms + MINUTE_MS) / 1000, UTC)
-        entered = set(self._held())
+        entered = set(self._held()) if minute.downtime else set()
         record.operations = self.store.operations
         if minute.candles:
             record.ended = self.host.minute(minute.open_ms, minute.candles)
@@ -353,6 +352,7 @@ class PaperSession:
         if record.ended or (minute.open_ms + MINUTE_MS) % self._bar_ms == 0:
             record.worth = self.host.worth()
         if self.conduct.alerts:
+            at = datetime.fromtimestamp((minute.open_ms + MINUTE_MS) / 1000, UTC)
             after: dict[str, Protection | None] = {s: self.store.protection(s) for s in touched}
             ident = self.recorded.id
             record.alerts += alerts_of(record.operations, record.ended, at, downtime=minute.downtime, session=ident)
