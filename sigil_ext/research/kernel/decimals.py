@@ -20,7 +20,11 @@ LOW32 = U(0xFFFFFFFF)
 ZERO, ONE, TWO, FIVE, TEN, S32, S63, S64 = U(0), U(1), U(2), U(5), U(10), U(32), U(63), U(64)
 TOP = U(1 << 52)
 LONGEST = 27  # decimals; 5**27 is the last that fits 64 bits with one to spare
+PLACES = 28  # that Jesse's decimals have; a number with more is rounded to them, half up
+SMALLEST = 45  # decimals that a number of 17 digits needs to be told from others down to 1e-28
 POW5 = np.array([5**k for k in range(LONGEST + 1)], dtype=np.uint64)
+POW5_HIGH = np.array([5**k >> 64 for k in range(SMALLEST + 1)], dtype=np.uint64)
+POW5_LOW = np.array([5**k & (2**64 - 1) for k in range(SMALLEST + 1)], dtype=np.uint64)
 POW10 = np.array([10**k for k in range(20)], dtype=np.uint64)
 UNKNOWN = np.iinfo(np.int64).min
 
@@ -30,7 +34,7 @@ def decimal_sum(a: float, b: float) -> float:
     """Return a + b as Jesse adds them, NaN where that takes more digits than are kept here.
 
     Args:
-        a: >= 0. b: any sign, -b <= a. Either below 1e17.
+        a: >= 0. b: any sign, -b <= a. Either 0 or between 1e-28 and 1e17.
     """
     if b == 0.0:
         return a
@@ -40,11 +44,14 @@ def decimal_sum(a: float, b: float) -> float:
     y, places_y = shortest(abs(b))
     if places_x == UNKNOWN or places_y == UNKNOWN:
         return math.nan
-    places = max(places_x, places_y)
-    if places - min(places_x, places_y) > 19:
-        return math.nan
-    x_hi, x_lo = multiplied(x, POW10[places - places_x])
-    y_hi, y_lo = multiplied(y, POW10[places - places_y])
+    # The one with fewer decimals gets as many as the other has, or as fit 96 bits; the other then loses the rest.
+    more = max(places_x, places_y)
+    if places_x < more:
+        x_hi, x_lo, lost = widened(x, more - places_x)
+        y_hi, y_lo = ZERO, cut(y, lost)
+    else:
+        y_hi, y_lo, lost = widened(y, more - places_y)
+        x_hi, x_lo = ZERO, cut(x, lost)
     if b > 0.0:
         lo = x_lo + y_lo
         hi = x_hi + y_hi + (ONE if lo < x_lo else ZERO)
@@ -53,33 +60,66 @@ def decimal_sum(a: float, b: float) -> float:
             return math.nan
         lo = x_lo - y_lo
         hi = x_hi - y_hi - (ONE if x_lo < y_lo else ZERO)
-    if hi >> S32 != ZERO:  # Jesse's decimals hold 96 bits
-        return math.nan
-    return nearest(hi, lo, places)
+    return nearest(hi, lo, more - lost)
+
+
+@kernel
+def widened(x: Word, places: int) -> tuple[Word, Word, int]:
+    """Return (high, low, lost): x with up to `places` zeros more, as many as 96 bits allow, and how many they did not."""
+    lost = 0
+    while True:
+        first = min(places, 19)
+        hi, lo = multiplied(x, POW10[first])
+        if places > first:  # twice, where the first product leaves room
+            if hi == ZERO:
+                hi, lo = multiplied(lo, POW10[places - first])
+            else:
+                hi = LOW32 << S32
+        if hi >> S32 == ZERO or places == 0:
+            return hi, lo, lost
+        places -= 1
+        lost += 1
+
+
+@kernel
+def cut(x: Word, digits: int) -> Word:
+    """Return x without its last digits, rounded half up."""
+    if digits == 0:
+        return x
+    if digits > 19:
+        return ZERO
+    rest = x % POW10[digits]
+    return x // POW10[digits] + (ONE if rest >= FIVE * POW10[digits - 1] else ZERO)
 
 
 @kernel
 def shortest(value: float) -> tuple[Word, int]:
-    """Return (digits, decimal places) of the shortest decimal that reads back as `value` > 0; UNKNOWN places: too long."""
+    """Return (digits, decimal places) of the shortest decimal that reads back as `value` > 0, PLACES of them at most.
+
+    UNKNOWN places where it is 1e17 or more, or under 1e-28.
+    """
     fraction, exponent = math.frexp(value)
     m = U(fraction * 9007199254740992.0)  # 2**53
     e = exponent - 53
     magnitude = math.floor(math.log10(value))
     for digits in range(15, 18):
-        places = min(digits - 1 - magnitude, LONGEST)
-        if places < 0:
+        places = digits - 1 - magnitude
+        if places < 0 or places > SMALLEST:
             return ZERO, UNKNOWN
         d, fits = rounded(m, e, places)
-        if places < LONGEST and d < POW10[digits - 1]:  # the logarithm was rounded up to a whole number
-            places += 1
-            d, fits = rounded(m, e, places)
-        elif d > POW10[digits] and places > 0:
+        if d > POW10[digits] and places > 0:  # the logarithm was rounded down to a whole number
             places -= 1
+            d, fits = rounded(m, e, places)
+        elif not fits and d <= POW10[digits - 1] and places < SMALLEST:  # or up
+            places += 1
             d, fits = rounded(m, e, places)
         if fits:
             while places > 0 and d % TEN == ZERO:
                 d //= TEN
                 places -= 1
+            if places > PLACES:
+                d = cut(d, places - PLACES)
+                places = PLACES
             return d, places
     return ZERO, UNKNOWN
 
@@ -87,6 +127,8 @@ def shortest(value: float) -> tuple[Word, int]:
 @kernel
 def rounded(m: Word, e: int, places: int) -> tuple[Word, bool]:
     """Return (d, fits): m * 2**e rounded to `places` decimals is d / 10**places, and whether that reads back as the float."""
+    if places > LONGEST:
+        return rounded_small(m, e, places)
     five = POW5[places]
     hi, lo = multiplied(m, five)
     shift = -(e + places)
@@ -95,22 +137,57 @@ def rounded(m: Word, e: int, places: int) -> tuple[Word, bool]:
     if shift >= 128:
         return ZERO, False
     d, rest_hi, rest_lo = divided_by_power(hi, lo, shift)
+    d, rest_hi, rest_lo, above = to_the_nearer(d, rest_hi, rest_lo, shift)
+    if m == TOP and not above:  # the float below a power of two is only half as near
+        twice_hi, twice_lo = shifted_left(rest_hi, rest_lo, 1)
+        return d, rest_hi >> S32 == ZERO and not greater(twice_hi << ONE | twice_lo >> S63, twice_lo << ONE, ZERO, five)
+    return d, reads_back(m, rest_hi, rest_lo, ZERO, five)
+
+
+@kernel
+def rounded_small(m: Word, e: int, places: int) -> tuple[Word, bool]:
+    """Return what `rounded` does for a number so small that its product takes 192 bits."""
+    five_hi, five_lo = POW5_HIGH[places], POW5_LOW[places]
+    middle, low = multiplied(m, five_lo)
+    high, carry = multiplied(m, five_hi)
+    middle += carry
+    high += ONE if middle < carry else ZERO
+    shift = -(e + places)
+    if shift <= 0 or shift >= 126:
+        return ZERO, False
+    if shift < 64:
+        d, rest_hi, rest_lo = divided_by_power(middle, low, shift)
+    else:
+        keep = U(shift - 64)
+        d = middle if keep == ZERO else (middle >> keep) | (high << (S64 - keep))
+        rest_hi, rest_lo = middle & ((ONE << keep) - ONE), low
+    d, rest_hi, rest_lo, _ = to_the_nearer(d, rest_hi, rest_lo, shift)
+    return d, reads_back(m, rest_hi, rest_lo, five_hi, five_lo)
+
+
+@kernel
+def to_the_nearer(d: Word, rest_hi: Word, rest_lo: Word, shift: int) -> tuple[Word, Word, Word, bool]:
+    """Return (d, distance high, distance low, whether d was raised) of d and a rest under 2**shift.
+
+    A tie is raised, as Rust does where it writes a float down.
+    """
     half_hi, half_lo = shifted_left(ZERO, ONE, shift - 1)
-    above = greater(rest_hi, rest_lo, half_hi, half_lo) or (
-        rest_hi == half_hi and rest_lo == half_lo and d & ONE == ONE
-    )
-    if above:  # round up: the distance is 2**shift - rest
-        d += ONE
-        full_hi, full_lo = shifted_left(ZERO, ONE, shift) if shift < 128 else (ZERO, ZERO)
+    if not greater(half_hi, half_lo, rest_hi, rest_lo):
+        full_hi, full_lo = shifted_left(ZERO, ONE, shift)
         borrow = ONE if full_lo < rest_lo else ZERO
-        rest_lo = full_lo - rest_lo
-        rest_hi = full_hi - rest_hi - borrow
-    if rest_hi != ZERO or rest_lo >> S63 != ZERO:
-        return d, False
-    if m == TOP and not above:  # the float below a power of two is only half as far
-        return d, rest_lo << ONE < five and (rest_lo << TWO <= five and rest_lo >> U(62) == ZERO)
-    twice = rest_lo << ONE
-    return d, twice < five or (twice == five and m & ONE == ZERO)
+        return d + ONE, full_hi - rest_hi - borrow, full_lo - rest_lo, True
+    return d, rest_hi, rest_lo, False
+
+
+@kernel
+def reads_back(m: Word, rest_hi: Word, rest_lo: Word, unit_hi: Word, unit_lo: Word) -> bool:
+    """Return whether a distance is under half a unit of the last place, or just that of an even number."""
+    if rest_hi >> S63 != ZERO:
+        return False
+    twice_hi, twice_lo = shifted_left(rest_hi, rest_lo, 1)
+    if twice_hi == unit_hi and twice_lo == unit_lo:
+        return bool(m & ONE == ZERO)
+    return greater(unit_hi, unit_lo, twice_hi, twice_lo)
 
 
 @kernel
@@ -118,15 +195,18 @@ def nearest(hi: Word, lo: Word, places: int) -> float:
     """Return the float nearest to (hi * 2**64 + lo) / 10**places, ties to even."""
     if hi == ZERO and lo == ZERO:
         return 0.0
-    guess = (float(hi) * 18446744073709551616.0 + float(lo)) / (float(POW5[places]) * 2.0**places)
+    guess = (float(hi) * 18446744073709551616.0 + float(lo)) / 10.0**places
     fraction, exponent = math.frexp(guess)
     m = U(fraction * 9007199254740992.0)
     e = exponent - 53
-    five = POW5[places]
     for _ in range(8):
-        p_hi, p_lo = multiplied(m, five)
+        p_hi, p_lo = multiplied(m, POW5[min(places, LONGEST)])
+        if places > LONGEST:
+            four_hi, four_lo = shifted_left(p_hi, p_lo, 2)
+            p_lo += four_lo
+            p_hi += four_hi + (ONE if p_lo < four_lo else ZERO)
         shift = e + places
-        n_hi, n_lo, u_hi, u_lo = hi, lo, ZERO, five
+        n_hi, n_lo, u_hi, u_lo = hi, lo, POW5_HIGH[places], POW5_LOW[places]
         if shift >= 0:
             p_hi, p_lo = shifted_left(p_hi, p_lo, shift)
             u_hi, u_lo = shifted_left(u_hi, u_lo, shift)
