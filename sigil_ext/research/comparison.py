@@ -266,10 +266,10 @@ def _sentence(outcome: str, document: Mapping[str, Any]) -> str:
 
 
 def money(usd: float | None) -> str:
-    """Return `+$1.50`; with three digits where cents would show nothing."""
+    """Return `+$1.50`, and under a dollar `+$0.125`: differences a day are small."""
     if usd is None:
         return "n/a"
-    digits = 2 if abs(usd) >= 0.1 or usd == 0 else 4
+    digits = 2 if abs(usd) >= 1 or usd == 0 else 3
     return f"{'-' if usd < 0 else '+'}${abs(usd):,.{digits}f}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -159,13 +160,13 @@ def side_of_report(report: Mapping[str, Any], *, name: str, source: str) -> Side
     try:
         trades = tuple(
             ComparedTrade(
-                str(t["symbol"]), _ms(t["opened_at"]), _ms(t["closed_at"]), float(t["pnl_usd"]), float(t["fee"]),
-                None if t["risk_usd"] is None else float(t["risk_usd"]), t["exit_reason"],
+                str(t["symbol"]), _ms(t["opened_at"]), _ms(t["closed_at"]), _usd(t["pnl_usd"]), _usd(t["fee"]),
+                None if t["risk_usd"] is None else _usd(t["risk_usd"]), t["exit_reason"],
             )
             for t in report["trades"]
         )  # fmt: skip
         start, finish = _ms(report["start"]), _ms(report["finish"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"{name} is no report of sigil backtest --json: {type(error).__name__} {error}") from error
     return Side(
         name, source, start, finish, trades, dict(report.get("config") or {}), tuple(report.get("symbols") or ())
@@ -241,7 +242,15 @@ def _paper_notes(sessions: Sequence[periods.PaperSession], failed: Sequence[peri
 
 
 def _ms(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
+    at = datetime.fromisoformat(text)
+    return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _usd(value: Any) -> float:
+    amount = float(value)
+    if not math.isfinite(amount):
+        raise ValueError(f"{value} is no amount of money")
+    return amount
 
 
 def _day(ms: int) -> str:

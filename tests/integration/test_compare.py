@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -105,6 +106,18 @@ def test_what_is_no_side_is_one_sentence_with_a_way_out(text, says, server):
 def test_a_file_that_holds_no_backtest_is_refused(document, project, tmp_path):
     file = written(tmp_path, "other.json", document)
     with pytest.raises(UsageError, match=r"holds no backtest|is no report"):
+        service.compare(file, file, NONE, project=project)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("pnl_usd", math.nan), ("fee", math.inf), ("risk_usd", "much"), ("closed_at", "noon"), ("opened_at", None)],
+)
+def test_a_trade_that_cannot_be_read_is_named(field, value, project, tmp_path):
+    broken = report("baseline", [1.0, 2.0])
+    broken["trades"][1][field] = value
+    file = written(tmp_path, "broken.json", broken)
+    with pytest.raises(UsageError, match=r"broken\.json is no report of sigil backtest --json"):
         service.compare(file, file, NONE, project=project)
 
 

@@ -82,10 +82,12 @@ def print_comparison(console: Console, c: Mapping[str, Any]) -> None:
     console.print(c["verdict"]["sentence"])
     console.print(c["settings"]["sentence"])
     console.print()
-    console.print(_sides(c))
-    console.print(_differences(c))
+    tables = [_sides(c), _differences(c)]
     if len(c["settings"]["differing"]) > 1:
-        console.print(_keys(c))
+        tables.append(_keys(c))
+    for table in tables:
+        console.print(table)
+        console.print()
     for line in (*_power(c), *c["notes"]):
         console.print(f"- {line}")
 
@@ -139,7 +141,7 @@ def _power(c: Mapping[str, Any]) -> list[str]:
     if needed is not None:
         lines.append(
             f"A difference of {money(abs(power['effect_usd']))[1:]} a day ({power['effect_is']}) takes {needed:,.0f} days, "
-            f"{power['further_days']:,.0f} more than there are; at the present rate {power['trades_needed']:,.0f} trades."
+            f"{power['further_days']:,.0f} more than there are; at the present rate {power['trades_needed']:,.0f} trades of both sides."
         )
     if power["effect_is"] == "as seen" and needed is not None:
         lines.append("The difference seen is itself uncertain; --effect USD asks for one that would matter.")
