@@ -284,20 +284,26 @@ def test_what_others_do_appears_without_reload_and_leaves_the_reader_alone(visit
 
 
 def test_a_database_that_goes_away_dims_its_column_and_comes_back_by_itself(visit: Visit, history: History):
-    page = visit("/sigil/")
-    away = page.locator("#column-unhinged.away")
+    overview, before = visit("/sigil/"), visit(UNHINGED)
+    away = overview.locator("#column-unhinged.away")
     try:
         history.administer(
             "ALTER DATABASE sigil_unhinged ALLOW_CONNECTIONS false",
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'sigil_unhinged'",
         )
-        expect(away).to_be_visible()
         expect(away).to_contain_text("Not readable now")
-        expect(page.locator("#column-baseline.away")).to_have_count(0)
+        expect(overview.locator("#column-baseline.away")).to_have_count(0)
+        expect(before.locator("#state")).to_contain_text("Not readable now")
+        expect(before.locator("#positions[data-stale]")).to_be_visible()
+        during = visit(UNHINGED)
+        expect(during.locator("#state")).to_contain_text("Not readable now")
+        expect(during.locator("#positions")).to_have_count(0)
     finally:
         history.administer("ALTER DATABASE sigil_unhinged ALLOW_CONNECTIONS true")
     expect(away).to_have_count(0)
-    expect(page.locator("#column-unhinged")).to_contain_text("2 open positions")
+    expect(overview.locator("#column-unhinged")).to_contain_text("Closed trades")
+    expect(before.locator("#positions[data-stale]")).to_have_count(0)
+    expect(during.locator("#positions tbody tr")).to_have_count(4)
 
 
 def test_a_server_that_goes_away_is_told_and_the_page_comes_back_by_itself(

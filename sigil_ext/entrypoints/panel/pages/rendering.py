@@ -43,12 +43,13 @@ HEADERS = {
 def page(request: Request, template: str, values: Mapping[str, Any], status: int = 200) -> HTMLResponse:
     """Return a page of the panel drawn from `template`."""
     context = context_of(request)
-    names = context.names()
+    csrf = csrf_token(request)
+    names = context.names() if csrf else []  # a stranger who is told of an error learns no names
     given = {
         "path": request.url.path,
         "variants": names,
         "colour": {name: i % COLOURS for i, name in enumerate(names)},
-        "csrf": csrf_token(request),
+        "csrf": csrf,
         "beside_jesse": context.beside_jesse,
         "version": __version__,
         "now": datetime.now(UTC),

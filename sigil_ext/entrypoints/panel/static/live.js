@@ -1,6 +1,7 @@
 // Live parts: the page is fetched again every few seconds, and each [data-live] part that changed takes the place of the
 // old one. Whatever the reader is doing there stays: an open <details>, the focus, a scrolled table, a text selection.
-// When the server goes away the page says so and dims; it comes back by itself.
+// A part that is not there any more (its database is away) stays, dimmed; one that was not there before brings the whole
+// page anew. When the server goes away the page says so and dims; it comes back by itself.
 
 const LIMIT_MS = 8000;
 const SLOWEST_MS = 10000;
@@ -37,7 +38,6 @@ async function refresh() {
   asking = true;
   try {
     const answer = await fetch(location.pathname + location.search, {
-      headers: { "X-Sigil-Live": "1" },
       signal: AbortSignal.timeout(LIMIT_MS),
       cache: "no-store",
     });
@@ -58,7 +58,14 @@ async function refresh() {
 }
 
 function show(fresh) {
-  for (const part of fresh.querySelectorAll("[data-live]")) {
+  const parts = [...fresh.querySelectorAll("[data-live]")];
+  if (parts.some((part) => !document.getElementById(part.id)) && !document.querySelector("dialog[open]")) {
+    location.reload();
+    return;
+  }
+  const there = new Set(parts.map((part) => part.id));
+  for (const old of document.querySelectorAll("[data-live]")) old.toggleAttribute("data-stale", !there.has(old.id));
+  for (const part of parts) {
     const old = document.getElementById(part.id);
     const markup = part.outerHTML;
     if (!old || shown.get(part.id) === markup || inUse(old)) continue;
