@@ -81,6 +81,7 @@ def _side_by_side(runs: Sequence[Mapping[str, Any]]) -> Table:
         ("stop in ATRs, median", "ratio", ("distance", "stop_atr", "median")),
         ("random entries that touch it", "share", ("noise", "random")),
         ("own entries that touch it", "share", ("noise", "own")),
+        ("stop outside the noise, ATRs", "ratio", ("noise", "quiet_stop_atr")),
         ("back at entry in 24 h", "share", ("excursions", "back_at_entry_in_24h", "value")),
         ("win rate had", "share", ("payoff", "win_rate", "value")),
         ("win rate needed", "share", ("payoff", "win_rate_needed")),

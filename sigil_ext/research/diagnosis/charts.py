@@ -153,32 +153,28 @@ def trails(run: Run) -> Figure | None:
     ]  # fmt: skip
     layout = {
         "xaxis": {"type": "category"}, "yaxis": {"title": {"text": "share"}, "ticksuffix": " %", "range": [0, 101]},
-        "yaxis2": {"title": {"text": "net P&L, USD"}, "tickformat": "$,.0f", "overlaying": "y", "side": "right", "showgrid": False},
+        "yaxis2": {"title": {"text": "net P&L, USD"}, "tickformat": "$,.0f", "tickmode": "auto", "overlaying": "y", "side": "right", "showgrid": False},
         "margin": {"l": 62, "r": 70, "t": 8, "b": 44},
     }  # fmt: skip
     return _figure(traces, layout, 360)
 
 
 def since_last(run: Run) -> Figure | None:
-    """Net result and hard stops by the time since the last entry on the symbol."""
+    """Share of hard stops, and the mean result, by the time since the last entry on the symbol."""
     lines = [line for line in run["offenders"]["since_last_entry"] if line["positions"]]
     if not lines:
         return None
-    x = [line["since"] for line in lines]
-    traces = [
-        {"type": "bar", "name": name, "x": x, "y": [_r(line[key] / line["positions"] * scale) for line in lines],
-         "customdata": [line["positions"] for line in lines], "marker": {"color": f"var:{colour}"}, "yaxis": axis,
-         "offsetgroup": axis, "hovertemplate": "%{x}: " + shown + " of %{customdata} positions<extra></extra>"}
-        for name, key, scale, colour, axis, shown in (
-            ("P&L a position", "net_usd", 1, "slate", "y", "$%{y:,.2f} each"),
-            ("hard stops", "hard_stops", 100, "vermillion", "y2", "%{y:.1f} % hard stops"))
-    ]  # fmt: skip
-    layout = {
-        "barmode": "group", "xaxis": {"type": "category"}, "yaxis": _usd("P&L a position, USD"),
-        "yaxis2": {"overlaying": "y", "side": "right", "ticksuffix": " %", "tickformat": ".0f", "rangemode": "tozero", "showgrid": False},
-        "margin": {"l": 62, "r": 60, "t": 8, "b": 44},
+    trace = {
+        "type": "bar", "x": [line["since"] for line in lines],
+        "y": [_pct(line["hard_stops"] / line["positions"]) for line in lines], "marker": {"color": "var:vermillion"},
+        "text": [f"{line['positions']:,d} positions<br>{line['net_usd'] / line['positions']:+,.2f} USD each" for line in lines],
+        "textposition": "outside", "cliponaxis": False, "hovertemplate": "%{x}: %{y:.1f} % hard stops, %{text}<extra></extra>",
     }  # fmt: skip
-    return _figure(traces, layout, 320)
+    layout = {
+        "xaxis": {"type": "category"},
+        "yaxis": {"title": {"text": "hard stops"}, "ticksuffix": " %", "range": [0, 100]},
+    }
+    return _figure([trace], layout, 320)
 
 
 OVERVIEW: dict[str, tuple[str, Callable[[Sequence[Run]], Figure | None]]] = {

@@ -24,6 +24,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 DRAWS = 200
+QUIET = 0.10  # a stop that fewer random entries touch counts as outside the noise
+QUIET_STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 BAND_PCT = tuple(x / 4 for x in range(2, 61))  # 0.5 to 15 %
 BAND_ATR = tuple(x / 4 for x in range(1, 33))  # 0.25 to 8 ATRs
 
@@ -75,6 +77,19 @@ class Noise:
         """Return for each column by how much its own entry is touched more often than random ones, as shares."""
         found: Floats = (self.own >= widths_pct).mean(axis=0) - (self.random >= widths_pct).mean(axis=0)
         return found
+
+    def quiet_stop(self) -> tuple[float, float]:
+        """Return (ATRs, share of random entries touched) of the nearest step that under a tenth of random entries touch.
+
+        The widest step where none is; NaN without candles.
+        """
+        if not self.random.size:
+            return float("nan"), float("nan")
+        for atrs in QUIET_STEPS:
+            share = _share(self.random, atrs * self.own_atr)
+            if share < QUIET:
+                break
+        return atrs, share
 
     def touched_atrs(self, atrs: float) -> tuple[float, float]:
         """Return the shares of random and of own entries that fell `atrs` ATRs, each measured in its own ATR."""

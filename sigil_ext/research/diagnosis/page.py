@@ -25,6 +25,7 @@ SUMMARY: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("stop in ATRs, median", "ratio", ("distance", "stop_atr", "median")),
     ("random entries that touch it", "share", ("noise", "random")),
     ("own entries that touch it", "share", ("noise", "own")),
+    ("nearest stop outside the noise, ATRs", "ratio", ("noise", "quiet_stop_atr")),
     ("price back at entry within 24 h", "share", ("excursions", "back_at_entry_in_24h", "value")),
     ("win rate had", "share", ("payoff", "win_rate", "value")),
     ("win rate needed", "share", ("payoff", "win_rate_needed")),
@@ -38,7 +39,7 @@ SUMMARY: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 LADDER: tuple[tuple[str, str, str], ...] = (
     ("stop_pct", "stop", "pct"), ("hard_stops", "hard stops", "count"), ("hard_stop_share", "share", "share"),
-    ("noise_share", "noise", "share"), ("trails", "trail", "count"), ("flat", "flat", "count"),
+    ("noise_share", "noise", "share"),
     ("open_at_end", "open at end", "count"), ("win_rate", "won", "share"), ("win_rate_needed", "needed", "share"),
     ("mean_win_usd", "avg win", "signed_usd"), ("mean_loss_usd", "avg loss", "signed_usd"),
     ("net_usd", "net P&L", "signed_usd"), ("mean_net_pct", "net a trade", "signed_pct"), ("mean_r", "R", "signed_r"),
@@ -116,19 +117,18 @@ def _run(index: int, run: Run, figures: dict[str, Any]) -> str:
         f'<td class="text wrap">{escape(p["means"])}</td></tr>'
         for p in run["parts"]["parts"]
     )
-    p = run["parts"]
-    quiet = (
-        f"Stop outside the noise: {p['quiet_stop_atr']:g} ATRs ({shown(p['quiet_stop_touched'], 'share')} of random entries touch "
-        f"it). {p['entries_kept']:,} of {p['entries']:,} entries pass today's protections. Same dollars: "
-        f"${p['mean_notional_usd']:,.2f}. Random entries: {p['random_draws']} a position."
-        if p["quiet_stop_atr"] is not None
-        else "No position has candles: there is no stop outside the noise to compare with."
-    )
+    p, band = run["parts"], run["noise"]
+    how = f"{p['entries_kept']:,} of {p['entries']:,} entries pass today's protections. Same dollars: ${p['mean_notional_usd']:,.2f}."
+    if band["random"] is not None:
+        how += (
+            f" Holding times: those of positions that were not hard-stopped, median {band['holding_minutes']['median'] / 60:.1f} h; "
+            f"{p['draws']} drawn for each entry."
+        )
     head = '<tr><th>part</th><th>USD</th><th>95 %, by day</th><th class="text">what it is</th></tr>'
     return "\n".join(
         [
             f'<div class="grid">{cards}</div>',
-            f'<section class="card"><h3>The parts, in the order of the cut</h3><p class="muted">{escape(quiet)}</p>'
+            f'<section class="card"><h3>The parts, in the order of the cut</h3><p class="muted">{escape(how)}</p>'
             f'<div class="scroll"><table><thead>{head}</thead><tbody>{order}</tbody></table></div></section>',
             _ladder("The same entries under other stops, trail as set", run["ladder"]),
             _ladder("The same entries under other trails, stop as set", run["trails"]),

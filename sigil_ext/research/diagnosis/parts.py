@@ -7,20 +7,23 @@ share goes to the one that is taken off first. Start at `decompose`; `PARTS` is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.diagnosis.candles import Candles
-from sigil_ext.research.diagnosis.entries import Buy, ExitRule, Run
+from sigil_ext.research.diagnosis.candles import MINUTE_MS, Candles
+from sigil_ext.research.diagnosis.compiling import compiled_with_rules
+from sigil_ext.research.diagnosis.entries import Buy, Position, Run
 from sigil_ext.research.diagnosis.ladder import by_day
 from sigil_ext.research.diagnosis.noise import Noise, drawable
-from sigil_ext.research.diagnosis.walk import walk, walk_many
+from sigil_ext.research.diagnosis.walk import walk
 from sigil_ext.research.statistics import bootstrap_total
+from sigil_ext.rules.indicators import CLOSE, LOW, OPEN
 from sigil_ext.rules.protections import active_bar, after_hard_stop, with_cooldown
+from sigil_ext.rules.stops import stop_price
 from sigil_ext.rules.types import Protection
 from sigil_ext.settings.models import BanSettings
 
@@ -32,15 +35,34 @@ PARTS: dict[str, str] = {
     "re_entry": "that, less the P&L of the entries that today's cooldown and bans and one position a symbol let through; one "
     "that was stacked on a position stands alone then, with its own stop",
     "sizing": "that, less the same entries and exits with the same dollars on each (the mean of their sizes)",
-    "geometry": "that, less the same entries with the nearest stop outside the noise, trail as set",
-    "payoff": "that, less the same with a trail as wide as that stop, armed by a rise as large as it",
-    "entry": "that, less random entries on the same symbols at the same hours under that same rule",
-    "market": "what those random entries made: the market, under that rule, without costs",
-    "no_candles": "P&L after sizing of positions without candles, of which no more can be said",
+    "payoff": "that, less the same entries left at their stop or after a holding time: what trail and flat exit did",
+    "geometry": "that, less the same entries left after the holding time without any stop: what a stop at that distance did",
+    "entry": "that, less random entries on the same symbols in the same hours, held as long: what the signal did",
+    "market": "what those random entries made: the market, without costs",
+    "no_candles": "P&L after sizing of positions without candles or ended by hand, of which no more can be said",
 }
-QUIET = 0.10  # a stop that fewer random entries touch counts as outside the noise
-STEPS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
-DRAWS = 50
+DRAWS = 200  # holding times, and random entries, for each entry
+NO_STOP = 100.0  # percent: a price that is never reached
+
+
+@compiled_with_rules
+def _held(minutes: Floats, indices: NDArray[np.int64], prices: Floats, spans: NDArray[np.int64], pct: float) -> Floats:
+    """Return exit over price - 1 of entries at the closes of the minutes `indices`, held `spans` ms under a stop only."""
+    found = np.empty(indices.shape[0])
+    for k in range(indices.shape[0]):
+        stop, until = stop_price(prices[k], pct), minutes[indices[k], 0] + spans[k]
+        out, i = prices[k], indices[k] + 1
+        while i < minutes.shape[0] and minutes[i, 0] <= until:
+            out = minutes[i, CLOSE]
+            if minutes[i, OPEN] <= stop:
+                out = minutes[i, OPEN]
+                break
+            if minutes[i, LOW] <= stop:
+                out = stop
+                break
+            i += 1
+        found[k] = out / prices[k] - 1.0
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +79,24 @@ class _Entry:
 
     place: int
     buy: Buy
-    atr: float
+    stop_pct: float
     move: float
     hard_stopped: bool
     closed_at_ms: int
 
 
-def quiet_stop(noise: Noise, own_atr_pct: Floats) -> tuple[float, float]:
-    """Return (ATRs, share of random entries touched) of the nearest step that less than a tenth of random entries touch.
-
-    The widest step where none is quiet.
-    """
-    multiplier = share = float("nan")
-    for multiplier in STEPS:
-        widths = multiplier * own_atr_pct
-        known = np.isfinite(widths)
-        share = float((noise.random[:, known] >= widths[known]).mean()) if known.any() else float("nan")
-        if share < QUIET:
-            break
-    return multiplier, share
-
-
 def decompose(run: Run, candles: Candles, noise: Noise, today: Today, *, seed: int) -> dict[str, Any]:
-    """Return the parts of the run's net result in order: USD, interval by day, and what they were computed with."""
-    positions, rule = run.positions, run.rule
+    """Return the parts of the run's net result in order: USD, interval by day, and what they were computed with.
+
+    Holding times are those of the noise band: of the run's positions that were not hard-stopped.
+    """
+    positions = run.positions
     n = len(positions)
-    alone = _standing_alone(run, candles)
-    kept = _kept(run, alone, today)
+    kept = _kept(run, _standing_alone(run, candles), today)
     gross = np.array([sum(b.qty * (p.exit_price - b.price) for b in p.buys) for p in positions])
     net = np.array([p.pnl_usd for p in positions])
     dollars = float(np.mean([e.buy.qty * e.buy.price for e in kept])) if kept else 0.0
-    multiplier, share = quiet_stop(noise, noise.own_atr[0] if noise.own_atr.size else np.empty(0))
-    wide = rule.atrs(multiplier, free=True)
-    matched = wide.trailing(multiplier, activation=multiplier)
-    after = {name: np.zeros(n) for name in ("kept", "equal", "wide", "matched", "random", "dark")}
+    after = {name: np.zeros(n) for name in ("kept", "equal", "stopped", "held", "random", "dark")}
     drawn = np.random.default_rng(seed)
     reached = {int(i) for i in noise.places}
     for e in kept:
@@ -100,38 +106,55 @@ def decompose(run: Run, candles: Candles, noise: Noise, today: Today, *, seed: i
         if e.place not in reached or p.by_hand:
             after["dark"][e.place] += dollars * e.move
             continue
-        found = candles.of(p.symbol)
-        assert found is not None
-        after["wide"][e.place] += dollars * _move(found, e, wide)
-        after["matched"][e.place] += dollars * _move(found, e, matched)
-        at_random = drawn.choice(drawable(p, candles), DRAWS)
-        after["random"][e.place] += dollars * float(walk_many(found, at_random, matched)[0].mean())
+        for name, move in zip(("stopped", "held", "random"), _without_rules(e, p, candles, noise, drawn), strict=True):
+            after[name][e.place] += dollars * move
     values = {
         "costs": net - gross,
         "re_entry": gross - after["kept"],
         "sizing": after["kept"] - after["equal"],
-        "geometry": after["equal"] - after["dark"] - after["wide"],
-        "payoff": after["wide"] - after["matched"],
-        "entry": after["matched"] - after["random"],
+        "payoff": after["equal"] - after["dark"] - after["stopped"],
+        "geometry": after["stopped"] - after["held"],
+        "entry": after["held"] - after["random"],
         "market": after["random"],
         "no_candles": after["dark"],
     }
     return {
         "net_usd": float(net.sum()),
         "parts": [
-            {"name": name, "usd": float(v.sum()), "interval": bootstrap_total(by_day(positions, v), seed=seed).document()}
-            | {"means": PARTS[name]}
+            {"name": name, "usd": float(v.sum()), "interval": _interval(run, v, seed), "means": PARTS[name]}
             for name, v in values.items()
             if name != "no_candles" or v.any()
         ],
         "entries": sum(len(p.buys) for p in positions),
         "entries_kept": len(kept),
         "mean_notional_usd": dollars,
-        "quiet_stop_atr": multiplier,
-        "quiet_stop_touched": share,
-        "random_draws": DRAWS,
+        "draws": DRAWS,
         "cooldown_hours": today.cooldown_hours,
     }  # fmt: skip
+
+
+def _without_rules(
+    e: _Entry, p: Position, candles: Candles, noise: Noise, drawn: np.random.Generator
+) -> tuple[float, float, float]:
+    """Return the mean move of an entry held for drawn times with its stop, without it, and of random entries without it."""
+    found = candles.of(p.symbol)
+    assert found is not None
+    spans = (drawn.choice(noise.holding_minutes, DRAWS) * MINUTE_MS).astype(np.int64)
+    own = np.full(DRAWS, int(np.searchsorted(found.ends_ms, e.buy.at_ms, side="right")) - 1)
+    prices = np.full(DRAWS, e.buy.price)
+    at_random = drawn.choice(drawable(p, candles), DRAWS)
+    moves = (
+        _held(found.minutes, own, prices, spans, e.stop_pct),
+        _held(found.minutes, own, prices, spans, NO_STOP),
+        _held(found.minutes, at_random, found.minutes[at_random, CLOSE], spans, NO_STOP),
+    )
+    stopped, held, random = (float(m.mean()) for m in moves)
+    return stopped, held, random
+
+
+def _interval(run: Run, values: Floats, seed: int) -> dict[str, Any]:
+    """Return the interval by day; what only rounding left is nothing."""
+    return bootstrap_total(by_day(run.positions, np.where(np.abs(values) < 1e-9, 0.0, values)), seed=seed).document()
 
 
 def _standing_alone(run: Run, candles: Candles) -> list[list[_Entry]]:
@@ -139,16 +162,19 @@ def _standing_alone(run: Run, candles: Candles) -> list[list[_Entry]]:
     found = []
     for place, p in enumerate(run.positions):
         series = candles.of(p.symbol)
+        stop = p.stop_pct if p.stop_pct == p.stop_pct else run.rule.floor_pct
         if len(p.buys) == 1 or series is None or p.by_hand:
             found.append(
-                [_Entry(place, b, p.atr, p.exit_price / b.price - 1, p.hard_stopped, p.closed_at_ms) for b in p.buys]
+                [_Entry(place, b, stop, p.exit_price / b.price - 1, p.hard_stopped, p.closed_at_ms) for b in p.buys]
             )
             continue
         entries = []
         for b in p.buys:
             atr = p.atr if b is p.buys[0] and p.atr == p.atr else series.atr_at(b.at_ms)
             w = walk(series, (b,), atr, run.rule)
-            entries.append(_Entry(place, b, atr, w.exit_price / b.price - 1, w.reason == "hard_stop", w.closed_at_ms))
+            entries.append(
+                _Entry(place, b, w.stop_pct, w.exit_price / b.price - 1, w.reason == "hard_stop", w.closed_at_ms)
+            )
         found.append(entries)
     return found
 
@@ -182,11 +208,6 @@ def _kept(run: Run, alone: Sequence[Sequence[_Entry]], today: Today) -> list[_En
         last[symbol] = e
         kept.append(e)
     return kept
-
-
-def _move(found: Any, e: _Entry, rule: ExitRule) -> float:
-    atr = e.atr if e.atr == e.atr else found.atr_at(e.buy.at_ms)
-    return walk(found, (replace(e.buy, qty=1.0),), atr, rule).exit_price / e.buy.price - 1
 
 
 def _at(ms: int) -> datetime:

@@ -72,7 +72,7 @@ def _run(
     progress(run.name, 0.7)
     seen = _of(noise, [i for i in noise.places if not run.positions[i].by_hand])
     widths = figures.stop_pcts(run)[noise.places] if len(noise.places) else np.empty(0)
-    touched = noise.touched(widths)
+    touched, quiet = noise.touched(widths), noise.quiet_stop()
     hard = [p for p in run.positions if p.hard_stopped]
     document = {
         "name": run.name,
@@ -93,6 +93,8 @@ def _run(
             "difference": _difference(run, noise, widths, seed),
             "holding_minutes": figures.spread(noise.holding_minutes),
             "draws": len(noise.random),
+            "quiet_stop_atr": quiet[0],
+            "quiet_stop_touched": quiet[1],
             "curve": noise.curve(),
         },
         "excursions": figures.excursions(run, candles),

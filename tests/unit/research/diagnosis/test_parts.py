@@ -10,15 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sigil_ext.research.diagnosis.candles import Candles
-from sigil_ext.research.diagnosis.noise import measure_noise
-from sigil_ext.research.diagnosis.parts import PARTS, decompose, quiet_stop
-from sigil_ext.research.diagnosis.walk import walk
-from tests.unit.research.diagnosis.conftest import BARE, DAY, MONDAY, candles_of, position, run_of, wandering
+from sigil_ext.research.diagnosis.noise import QUIET_STEPS, measure_noise
+from sigil_ext.research.diagnosis.parts import PARTS, decompose
+from tests.unit.research.diagnosis.conftest import (
+    BARE,
+    DAY,
+    MONDAY,
+    candles_of,
+    minutes_of,
+    position,
+    run_of,
+    wandering,
+)
 
 MARKET = wandering(1)
 CANDLES = candles_of(MARKET)
-# Left after 8 hours at the latest, so that one position does not stand in the way of the next.
-SHORT = replace(BARE, activation_atr=1.0, trail_multiplier=1.5, flat_after_minutes=480.0, flat_max_move_pct=100.0)
 
 
 def cut(positions, today, rule=BARE, candles=CANDLES):
@@ -29,16 +35,6 @@ def cut(positions, today, rule=BARE, candles=CANDLES):
 
 def price(hour: float) -> float:
     return float(MARKET[int(hour * 60) - 1, 2])
-
-
-def walked(hour: float, rule=BARE, qty: float = 100.0, **more):
-    """A position as `rule` itself ends it, without costs."""
-    p = position(hour, entry=price(hour), qty=qty, **more)
-    w = walk(CANDLES.of("TST-USDT"), p.buys[:1], 0.02, rule)
-    return position(
-        hour, entry=price(hour), qty=qty, exit_price=w.exit_price, reason=w.reason,
-        held_hours=(w.closed_at_ms - p.opened_at_ms) / 3_600_000, pnl=qty * (w.exit_price - price(hour)), **more,
-    )  # fmt: skip
 
 
 @settings(max_examples=12)
@@ -113,29 +109,62 @@ def test_sizing_is_the_difference_to_the_same_dollars_on_each(today):
     assert parts["found"]["mean_notional_usd"] == pytest.approx(200.0)
 
 
-def test_geometry_is_the_difference_to_the_nearest_stop_outside_the_noise(today):
-    positions = [walked(float(h), SHORT) for h in range(20, 240, 20)]
-    parts = cut(positions, replace(today, ban=today.ban.model_copy(update={"after": 0})), SHORT)
-    assert parts["found"]["entries_kept"] == len(positions)
-    multiplier = parts["found"]["quiet_stop_atr"]
-    dollars = parts["found"]["mean_notional_usd"]
-    assert parts["found"]["quiet_stop_touched"] < 0.10
-    expected = 0.0
-    for p in positions:
-        wide = walk(CANDLES.of("TST-USDT"), p.buys, p.atr, SHORT.atrs(multiplier, free=True))
-        expected += dollars * (p.exit_price - wide.exit_price) / p.entry_price
-    assert parts["geometry"] == pytest.approx(expected)
+def steady(slope: float, hours: float = 240):
+    """A market that moves the same way all the time, percent of the first price an hour."""
+    return candles_of(minutes_of(1.0 + slope / 100 * np.arange(int(hours * 60)) / 60))
+
+
+def at(candles, hour: float, **more):
+    """A position of 100 USD opened at the market's price."""
+    price = float(candles.of("TST-USDT").minutes[int(hour * 60) - 1, 2])
+    return position(hour, entry=price, qty=100 / price, **more)
+
+
+def test_in_a_market_that_only_rises_all_is_the_market(today):
+    candles = steady(0.1)
+    positions = []
+    for hour in (20.0, 70.0, 120.0):
+        price = float(candles.of("TST-USDT").minutes[int((hour + 2) * 60) - 1, 2])
+        p = at(candles, hour, exit_price=price, held_hours=2.0, reason="session_end")
+        positions.append(replace(p, pnl_usd=p.buys[0].qty * (price - p.entry_price)))
+    parts = cut(positions, today, candles=candles)
+    assert parts["market"] == pytest.approx(sum(p.pnl_usd for p in positions), rel=0.15)  # in USD: the price rises
+    assert parts["geometry"] == 0.0
+    assert parts["payoff"] == pytest.approx(0.0, abs=1e-9)
+    assert abs(parts["entry"]) < 0.1
+
+
+def test_geometry_is_what_the_stop_cost_against_holding_on(today):
+    """Each fall under the stop is followed by a rise: all that the stop does is to sell low."""
+    hour = np.r_[np.ones(20), np.full(20, 0.96), np.ones(20)]
+    candles = candles_of(minutes_of(np.tile(hour, 240)))
+    stopped = [at(candles, h, exit_price=0.97, pnl=-3.0, held_hours=0.5) for h in (20.0, 70.0)]
+    lived = at(candles, 120.0, exit_price=1.0, pnl=0.0, held_hours=2.0, reason="session_end")
+    parts = cut([*stopped, lived], replace(today, ban=today.ban.model_copy(update={"after": 0})), candles=candles)
+    assert parts["geometry"] == pytest.approx(-9.0)  # the third would have been stopped as well
+    assert parts["payoff"] == pytest.approx(3.0)  # and was left otherwise
+
+
+def test_payoff_is_what_trail_and_flat_exit_did_against_the_stop_and_a_holding_time_alone(today):
+    candles = steady(0.5)
+    early = at(candles, 20.0, held_hours=1.0, reason="atr_trail")
+    late = at(candles, 70.0, held_hours=9.0, reason="atr_trail")
+    closes = candles.of("TST-USDT").minutes[:, 2]
+    sold = [replace(p, exit_price=float(closes[int((h + 1) * 60) - 1])) for p, h in ((early, 20.0), (late, 70.0))]
+    sold = [replace(p, pnl_usd=p.buys[0].qty * (p.exit_price - p.entry_price)) for p in sold]
+    parts = cut(sold, today, candles=candles)
+    # Both were sold after 0.5 %, where a holding time, 1 h or 9 h by turns, makes 2.5 % in the mean.
+    assert parts["payoff"] == pytest.approx(-2 * 100 * 0.02 / 1.2, rel=0.2)
 
 
 def test_the_quiet_stop_is_the_first_step_under_a_tenth():
-    noise = measure_noise([walked(float(h)) for h in range(20, 240, 10)], CANDLES, seed=1)
-    own = np.full(len(noise.places), 2.0)
-    multiplier, share = quiet_stop(noise, own)
-    steps = [1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0]
-    assert share == pytest.approx((noise.random >= multiplier * 2.0).mean())
+    noise = measure_noise([position(float(h), entry=price(h)) for h in range(20, 240, 10)], CANDLES, seed=1)
+    multiplier, share = noise.quiet_stop()
+    assert share == pytest.approx((noise.random >= multiplier * noise.own_atr).mean())
     assert share < 0.10
-    before = [s for s in steps if s < multiplier]
-    assert all((noise.random >= s * 2.0).mean() >= 0.10 for s in before)
+    nearer = [s for s in QUIET_STEPS if s < multiplier]
+    assert nearer
+    assert all((noise.random >= s * noise.own_atr).mean() >= 0.10 for s in nearer)
 
 
 def test_without_candles_only_costs_re_entry_and_sizing_are_known(today):
