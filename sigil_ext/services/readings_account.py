@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from sigil_ext.db import board
+from sigil_ext.db.board import EquitySpan
 from sigil_ext.db.connection import Database
 from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.db.standing import Standing, read_standing
@@ -19,6 +20,7 @@ from sigil_ext.errors import UsageError
 from sigil_ext.rules.breaker import BREAKER_TRIPS
 from sigil_ext.services.board import gate
 from sigil_ext.services.readings import Window, positions, rows
+from sigil_ext.services.readings_course import course, course_of
 from sigil_ext.services.status import judged
 from sigil_ext.settings.models import VariantSettings
 from sigil_ext.settings.overlays import load_variant, merge
@@ -211,7 +213,7 @@ def summary(database: Database) -> VariantView:
     """Return the variant at a glance."""
     standing = read_standing(database)
     life, problems = judged(standing)
-    closed = rows(database, "closed", variant=database.variant, since=None, until=None)
+    closed, stopped, won = rows(database, "shares", variant=database.variant)[0]
     equity, scan = standing.equity, standing.scan
     return VariantView(
         variant=database.variant, life=life, problems=problems, market_now=standing.market_now,
@@ -219,8 +221,7 @@ def summary(database: Database) -> VariantView:
         positions_usd=equity.positions_usd if equity else None, equity_at=equity.at if equity else None,
         pnl_usd=standing.pnl_usd, pnl_today_usd=standing.pnl_today_usd, open_positions=standing.open_positions,
         closed_positions=standing.closed_positions,
-        hard_stop_share=sum(r[1] == "hard_stop" for r in closed) / len(closed) if closed else None,
-        win_rate=sum((r[3] or 0) > 0 for r in closed) / len(closed) if closed else None,
+        hard_stop_share=stopped / closed if closed else None, win_rate=won / closed if closed else None,
         bans=standing.bans, cooldowns=standing.cooldowns, breaker=_breaker(database.variant, standing),
         heartbeat=_heartbeat(database.variant, standing, life, problems),
         universe_accepted=scan.accepted if scan else None, universe_pool=scan.pool if scan else None,
@@ -286,7 +287,8 @@ def performance(database: Database, since: datetime | None = None, until: dateti
     won = [float(r[3]) for r in closed if (r[3] or 0) > 0]
     lost = [float(r[3] or 0) for r in closed if (r[3] or 0) <= 0]
     mean_win, mean_loss = (sum(x) / len(x) if x else None for x in (won, lost))
-    drawdown = rows(database, "drawdown", since=since, until=until)[0]
+    whole = since is None and until is None
+    fall = course(database) if whole else course_of(database, since, until)
     payoff = mean_win / -mean_loss if mean_win is not None and mean_loss else None
     return PerformanceView(
         variant=database.variant, trades=len(closed), wins=len(won),
@@ -295,7 +297,7 @@ def performance(database: Database, since: datetime | None = None, until: dateti
         pnl_usd=sum(won) + sum(lost), fees_usd=float(sum(r[4] or 0 for r in closed)),
         mean_win_usd=mean_win, mean_loss_usd=mean_loss, payoff_ratio=payoff,
         profit_factor=sum(won) / -sum(lost) if sum(lost) < 0 else None,
-        max_drawdown_usd=drawdown[0], max_drawdown_pct=drawdown[1],
+        max_drawdown_usd=fall.fall_usd if fall else None, max_drawdown_pct=fall.fall_pct if fall else None,
         by_exit_reason=_by_reason(closed), by_day=_by_day(closed), by_symbol=_by_symbol(closed),
     )  # fmt: skip
 
@@ -338,7 +340,6 @@ def risk(database: Database) -> RiskView:
     """Return what is at stake now, and how near the breaker's limits are."""
     standing = read_standing(database)
     held = [m.row for m in positions(database, Window(limit=1000), status="open")]
-    drawdown = rows(database, "drawdown", since=None, until=None)[0]
     settings = _settings(database)
     now = standing.equity.equity_usd if standing.equity else None
     return RiskView(
@@ -347,24 +348,25 @@ def risk(database: Database) -> RiskView:
         exposure_usd=sum(abs(p.qty) * (p.price or p.entry_price) for p in held),
         open_risk_usd=sum(max(0.0, p.entry_price - p.stop_price) * p.qty for p in held if p.stop_price is not None),
         without_stop=sum(p.stop_price is None for p in held), cap_bound=sum(bool(p.cap_bound) for p in held),
-        limits=_limits(database, standing, settings, now, drawdown[2]),
+        limits=_limits(database, standing, settings, now),
     )  # fmt: skip
 
 
 def _limits(
-    database: Database, standing: Standing, settings: VariantSettings | None, now: float | None, peak: float | None
+    database: Database, standing: Standing, settings: VariantSettings | None, now: float | None
 ) -> tuple[LimitView, ...]:
     if settings is None:
         return ()
     began = rows(database, "day_began_with", at=standing.market_now)
     streak = 0
-    for row in reversed(rows(database, "closed", variant=database.variant, since=None, until=None)):
-        if (row[3] or 0) >= 0:
+    for (pnl,) in rows(database, "last_trades", variant=database.variant, limit=1000):
+        if (pnl or 0) >= 0:
             break
         streak += 1
+    run = course(database)
     values = {
         "daily_loss": _fall_pct(now, began[0][0] if began else None),
-        "drawdown": _fall_pct(now, peak),
+        "drawdown": _fall_pct(now, run.peak_usd if run else None),
         "consecutive_losses": float(streak),
     }
     limits = {
@@ -393,6 +395,8 @@ def _settings(database: Database) -> VariantSettings | None:
 def progress(database: Database) -> GateView:
     """Return how far the variant is from graduation."""
     standing = read_standing(database)
-    found = gate(standing, board.exits(database), board.equity_span(database))
+    run = course(database)
+    span = EquitySpan(run.first, run.last, run.snapshots, run.days, run.first_usd, run.peak_usd) if run else None
+    found = gate(standing, board.exits(database), span)
     steps = tuple(GateStepView(s.name, s.met, s.said, s.share) for s in found)
     return GateView(database.variant, all(s.met is True for s in steps), steps)

@@ -5,7 +5,9 @@ Reads only, and never a whole month of every symbol: of a minute only the wanted
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +25,8 @@ MINUTE_MS = 60_000
 TIMEFRAMES: Mapping[str, int] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
 MOST_MINUTES = 45_000  # a month
 NEWEST_MINUTES = 15
+MOST_KEPT = 128
+MOST_BARS = 5000
 _READINGS = load("readings")
 _ROW = 6
 
@@ -95,25 +99,65 @@ def bars(
         raise UsageError(f"timeframe '{timeframe}' is not known; known: {', '.join(TIMEFRAMES)}")
     length = TIMEFRAMES[timeframe] * MINUTE_MS
     last = _rows(database, "last_minute_of_symbol", symbol=symbol)[0][0]
-    end = _ms(until) if until is not None else 2**62
     if last is None:
         return []
-    end = min(end, last + MINUTE_MS)
+    end = last + MINUTE_MS if until is None else min(_ms(until), last + MINUTE_MS)
+    end += -end % length
     begin = max(end - limit * length, end - MOST_MINUTES * MINUTE_MS, 0)
     begin -= begin % length
     if since is not None:
-        begin = max(begin, _ms(since))
+        begin = max(begin, _ms(since) + -_ms(since) % length)
     if begin >= end:
         return []
-    built = build_bars(_minutes(database, symbol, begin, end), length)[-limit:]
+    built = _built(database, symbol, length, begin, end)[-limit:]
     return [Bar(_utc(int(r[0])), *(float(r[i]) for i in (1, 3, 4, 2, 5))) for r in built]
 
 
-def _minutes(database: Database, symbol: str, since_ms: int, until_ms: int) -> NDArray[np.float64]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Closed bars that were built before: those that open in [begin, end), both on a boundary."""
+
+    sessions: tuple[Any, ...]
+    begin: int
+    end: int
+    bars: NDArray[np.float64]
+
+
+_kept: OrderedDict[tuple[str, str, int], _Kept] = OrderedDict()
+_lock = threading.Lock()
+
+
+def _built(database: Database, symbol: str, length: int, begin: int, end: int) -> NDArray[np.float64]:
+    """Return the bars that open in [begin, end), both on a boundary of bars of `length` ms.
+
+    What has closed does not change, so only what came since is read again.
+    """
+    sessions = tuple(_rows(database, "sessions_with", symbol=symbol, since=0, until=2**62))
+    key = (f"{database.variant} {database.address.place}", symbol, length)
+    with _lock:
+        known = _kept.get(key)
+    if known is None or known.sessions != sessions or not known.begin <= begin <= known.end:
+        known = _Kept(sessions, begin, begin, np.zeros((0, _ROW)))
+    fresh = build_bars(_minutes(database, symbol, sessions, known.end, end), length)
+    built = np.concatenate((known.bars, fresh))
+    # The newest bar may still grow, and a minute may yet come in late before it: two bars are read again next time.
+    closed = max(known.end, end - 2 * length)
+    first = max(known.begin, closed - MOST_BARS * length)
+    with _lock:
+        _kept[key] = _Kept(sessions, first, closed, built[(built[:, 0] >= first) & (built[:, 0] < closed)])
+        _kept.move_to_end(key)
+        while len(_kept) > MOST_KEPT:
+            _kept.popitem(last=False)
+    return built[(built[:, 0] >= begin) & (built[:, 0] < end)]
+
+
+def _minutes(
+    database: Database, symbol: str, sessions: Sequence[Any], since_ms: int, until_ms: int
+) -> NDArray[np.float64]:
     """Return the recorded candles of a symbol, Jesse's columns; where two sessions hold a minute, the later one's."""
     kept: dict[int, NDArray[np.float64]] = {}
     span = {"since": since_ms, "until": until_ms}
-    for session, number, count, place in _rows(database, "sessions_with", symbol=symbol, **span):
+    for session, number, count, place in sessions if since_ms < until_ms else ():
         values = {"id": session, "place": place, "symbols": count, "limit": MOST_MINUTES, **span}
         for open_ms, packed in _rows(database, "minutes_of_symbol", **values):
             for row in _candles(packed):
@@ -130,10 +174,7 @@ def benchmark(database: Database, points: int = 200) -> Benchmark | None:
     number, symbols = sessions[0][0], sessions[0][4]
     first, last = _rows(database, "minutes_span", id=number)[0]
     step = max((last - first) // points, MINUTE_MS)
-    sampled = [
-        *_rows(database, "sampled_minutes", id=number, since=first, until=first + 1, step=step),
-        *_rows(database, "sampled_minutes", id=number, since=first + 1, until=last + 1, step=step),
-    ]
+    sampled = _rows(database, "sampled_minutes", id=number, since=first, until=last, step=step)
     bought = np.full(len(symbols), np.nan)
     price = np.full(len(symbols), np.nan)
     curve = []

@@ -90,19 +90,29 @@ SELECT min(at), max(at) FROM equity_snapshots
 WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
 
 -- name: equity
--- The last snapshot of each stretch of `step` seconds.
-SELECT DISTINCT ON (stretch) at, equity_usd, cash_usd, positions_usd, open_positions
-FROM (SELECT *, floor(extract(epoch FROM at) / %(step)s) AS stretch FROM equity_snapshots
-      WHERE at >= %(first)s AND at <= %(last)s) AS e
-ORDER BY stretch, at DESC
+-- What stood at each of so many instants: a look into the index for each, whatever the length of the record.
+SELECT DISTINCT e.at, e.equity_usd, e.cash_usd, e.positions_usd, e.open_positions
+FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz, %(step)s * interval '1 second') AS t
+CROSS JOIN LATERAL (SELECT at, equity_usd, cash_usd, positions_usd, open_positions FROM equity_snapshots
+                    WHERE at <= t AND at >= %(first)s ORDER BY at DESC LIMIT 1) AS e
+UNION
+SELECT at, equity_usd, cash_usd, positions_usd, open_positions FROM equity_snapshots WHERE at = %(last)s
+ORDER BY at
 
 -- name: drawdown
--- Of marked equity, USD and percent of the peak: the largest fall so far, and how far under the peak it is now.
-SELECT max(peak - equity_usd), max(CASE WHEN peak > 0 THEN (peak - equity_usd) / peak * 100 END),
-       (array_agg(peak ORDER BY at DESC))[1], (array_agg(equity_usd ORDER BY at DESC))[1], min(at), max(at),
-       count(DISTINCT date_trunc('day', at AT TIME ZONE 'UTC'))
-FROM (SELECT at, equity_usd, max(equity_usd) OVER (ORDER BY at) AS peak FROM equity_snapshots
+-- Of marked equity in [since, until): the largest fall from its highest, USD and percent; the highest, the last, when it
+-- began and ended, on how many days. peak, usd, pct and day are what is known of the time before `since`.
+SELECT greatest(%(usd)s, max(peak - equity_usd)), greatest(%(pct)s, max(CASE WHEN peak > 0 THEN (peak - equity_usd) / peak * 100 END)),
+       max(peak), (array_agg(equity_usd ORDER BY at DESC))[1], min(at), max(at),
+       count(DISTINCT day) FILTER (WHERE %(day)s::date IS NULL OR day > %(day)s), max(day), count(*),
+       (array_agg(equity_usd ORDER BY at))[1]
+FROM (SELECT at, equity_usd, greatest(%(peak)s::double precision, max(equity_usd) OVER (ORDER BY at)) AS peak,
+             (at AT TIME ZONE 'UTC')::date AS day
+      FROM equity_snapshots
       WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)) AS e
+
+-- name: snapshot
+SELECT equity_usd, (SELECT max(at) FROM equity_snapshots) FROM equity_snapshots WHERE at = %(at)s
 
 -- name: day_began_with
 SELECT equity_usd FROM equity_snapshots WHERE at <= date_trunc('day', %(at)s AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'
@@ -117,6 +127,18 @@ FROM (SELECT symbol, exit_reason, opened_at, closed_at, pnl_usd, fees_usd, COALE
 WHERE closed_at IS NOT NULL
   AND (%(since)s::timestamptz IS NULL OR closed_at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR closed_at < %(until)s)
 ORDER BY closed_at, symbol
+
+-- name: shares
+SELECT count(*), count(*) FILTER (WHERE exit_reason = 'hard_stop'), count(*) FILTER (WHERE pnl_usd > 0)
+FROM (SELECT exit_reason, pnl_usd FROM micro_positions WHERE variant_id = %(variant)s AND status = 'closed'
+      UNION ALL SELECT exit_reason, pnl_usd FROM paper_positions WHERE status = 'closed') AS p
+
+-- name: last_trades
+-- P&L of the newest closed trades, newest first.
+SELECT pnl_usd FROM (
+    SELECT closed_at, pnl_usd FROM micro_positions WHERE variant_id = %(variant)s AND status = 'closed'
+    UNION ALL SELECT closed_at, pnl_usd FROM paper_positions WHERE status = 'closed') AS p
+ORDER BY closed_at DESC LIMIT %(limit)s
 
 -- name: incidents
 SELECT key, opened_at, last_seen_at, detail FROM incidents ORDER BY opened_at, key
@@ -157,9 +179,14 @@ SELECT max(m.open_ms) FROM paper_minutes AS m JOIN paper_sessions AS s ON s.id =
 WHERE s.id = (SELECT max(id) FROM paper_sessions WHERE %(symbol)s = ANY (symbols))
 
 -- name: sampled_minutes
--- The last minute of each stretch of time, with every candle in it.
-SELECT DISTINCT ON (open_ms / %(step)s) open_ms, candles FROM paper_minutes
-WHERE session_id = %(id)s AND open_ms >= %(since)s AND open_ms < %(until)s ORDER BY open_ms / %(step)s, open_ms DESC
+-- The last minute up to each of so many instants, with every candle in it.
+SELECT DISTINCT m.open_ms, m.candles
+FROM generate_series(%(since)s::bigint, %(until)s::bigint, %(step)s::bigint) AS t
+CROSS JOIN LATERAL (SELECT open_ms, candles FROM paper_minutes
+                    WHERE session_id = %(id)s AND open_ms <= t ORDER BY open_ms DESC LIMIT 1) AS m
+UNION
+SELECT open_ms, candles FROM paper_minutes WHERE session_id = %(id)s AND open_ms = %(until)s
+ORDER BY open_ms
 
 -- name: minutes_span
 SELECT min(open_ms), max(open_ms) FROM paper_minutes WHERE session_id = %(id)s
