@@ -18,6 +18,7 @@ from sigil_ext.paper.session import PaperSession, SessionReport
 RETRY_S = 0.5
 BREATHE_EVERY = 10
 LOCK_PATIENCE_S = 60.0
+BY_A_PERSON = "stopped by a person"
 
 log = structlog.get_logger("sigil.paper")
 
@@ -30,12 +31,14 @@ async def run(
     stop: asyncio.Event,
     until_end: bool = False,
     progress: Callable[[PaperSession], None] = lambda session: None,
+    why_stopped: Callable[[], str] = lambda: BY_A_PERSON,
 ) -> SessionReport:
     """Process what `feed` gives until it ends or `stop` is set; an open `session` is closed at the end.
 
     Args:
         after_ms: of a new session: open time of the minute before its first one.
         until_end: close what is open when the feed ends, and end the record.
+        why_stopped: asked once `stop` is set; people are told what it says.
     Raises:
         LockHeld: another session took the variant over while the database was away.
         StrategyFailed: a strategy of the user's own raised; the session is noted as stopped before its minute.
@@ -50,9 +53,7 @@ async def run(
                     await asyncio.to_thread(session.finish)
                     finished = True
                 else:
-                    await asyncio.to_thread(
-                        session.stopped, "stopped by a person" if stop.is_set() else "the feed ended"
-                    )
+                    await asyncio.to_thread(session.stopped, why_stopped() if stop.is_set() else "the feed ended")
                 break
             except StrategyFailed:
                 if not session.ahead:

@@ -21,17 +21,18 @@ from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import DatabaseUnavailable, SigilError, UsageError
 from sigil_ext.paper.feed import MINUTE_MS, FeedEvent
-from sigil_ext.paper.loop import run
+from sigil_ext.paper.loop import BY_A_PERSON, run
 from sigil_ext.paper.session import PaperSession, SessionReport
 from sigil_ext.services.database import open_database
 from sigil_ext.services.paper_feeds import PaperRequest, Source, open_source, refuse_misfits
 from sigil_ext.services.paper_history import refuse_other_candles, refuse_own_future, set_aside
 from sigil_ext.services.schedule import Jobs
 from sigil_ext.settings.project import Project, find_project
-from sigil_ext.settings.strategies import demand_session_name, note_session
+from sigil_ext.settings.strategies import demand_session_name, forget_session, note_session
 
 T = TypeVar("T")
 Progress = Callable[[PaperSession, float | None], bool]
+NOBODY_WATCHES = "stopped because its supervisor is gone"
 
 log = structlog.get_logger("sigil.paper")
 
@@ -56,7 +57,8 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
     SIGTERM and Ctrl-C finish the minute and stop. This process becomes Jesse's: it leaves the project folder meanwhile.
 
     Args:
-        progress: called after each minute with the share of the recording done, None where there is no end; False: stop.
+        progress: called after each minute with the share of the recording done, None where there is no end; False: stop,
+            because whoever it told is gone.
     Raises:
         UsageError: the session cannot be begun as asked. SigilError: it cannot go on; a supervisor may try again.
     """
@@ -65,8 +67,8 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
         raise UsageError(f"variant '{variant.name}' is for research only; backtest it instead")
     refuse_misfits(request)
     project = find_project()
-    if isinstance(variant, PaperStrategy):
-        note_session(variant.name, project)
+    named_now = isinstance(variant, PaperStrategy) and note_session(variant.name, project)
+    database: Database | None = None
     try:
         database = open_database(variant.name, project)
         if request.fresh:
@@ -90,6 +92,17 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
     except DatabaseUnavailable as lost:
         # Not wrong use here: whoever started the session is to start it again when the server is back.
         raise SigilError(str(lost)) from lost
+    finally:
+        if named_now and not _was_recorded(database):
+            forget_session(variant.name, project)
+
+
+def _was_recorded(database: Database | None) -> bool:
+    """Return whether a session ever began in the database; True where that cannot be known."""
+    try:
+        return database is not None and Journal(database).last() is not None
+    except DatabaseUnavailable:
+        return True
 
 
 async def _run(
@@ -105,13 +118,16 @@ async def _run(
         conduct = replace(conduct, patient=True)
     session = PaperSession(request.variant, database, conduct)
     jobs: Jobs | None = None
+    why = BY_A_PERSON
 
     def on_minute(session: PaperSession) -> None:
+        nonlocal why
         share = None
         if source.last_ms is not None and session.last_ms is not None:
             begun = session.recorded.start_ms
             share = (session.last_ms + MINUTE_MS - begun) / max(1, source.last_ms - begun)
         if not progress(session, share):
+            why = NOBODY_WATCHES
             stop.set()
 
     try:
@@ -127,7 +143,10 @@ async def _run(
         on_minute(session)
         until_end = request.until_end if request.until_end is not None else not source.live
         after = session.recorded.start_ms - MINUTE_MS
-        return await run(session, source.feed, after_ms=after, stop=stop, until_end=until_end, progress=on_minute)
+        return await run(
+            session, source.feed, after_ms=after, stop=stop, until_end=until_end, progress=on_minute,
+            why_stopped=lambda: why,
+        )  # fmt: skip
     finally:
         if jobs is not None:
             await jobs.stop()

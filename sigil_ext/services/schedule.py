@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -89,25 +90,28 @@ class Jobs:
         self.scheduler.add_job(
             send, IntervalTrigger(seconds=SEND_EVERY_S), id="send", jobstore="memory", misfire_grace_time=None, **keep
         )
+        self.scheduler.start(paused=True)  # with its stores at hand: what they hold is asked below
         if scans:
             self._schedule_stored(keep)
-        self.scheduler.start()
+        self.scheduler.resume()
 
     def _schedule_stored(self, keep: dict[str, Any]) -> None:
         what = self.session.variant
         every = min(what.settings.universe.every, BEAT_EVERY) if isinstance(what, Variant) else BEAT_EVERY
         minutes = max(1, int(every.total_seconds() // 60))
-        self.scheduler.add_job(
-            scan, CronTrigger(minute=f"*/{minutes}" if minutes < 60 else "0", timezone=UTC), id="scan",
-            misfire_grace_time=SCAN_GRACE_S, **keep,
-        )  # fmt: skip
+        self._keep(scan, CronTrigger(minute=f"*/{minutes}" if minutes < 60 else "0", timezone=UTC), SCAN_GRACE_S)
         # Once more right away: after a stop the next beat could be a quarter of an hour off, and the probe would trip.
         self.scheduler.add_job(scan, id="first_scan", jobstore="memory", misfire_grace_time=None, **keep)
+        self._keep(summaries, CronTrigger(minute=2, timezone=UTC), NIGHT_GRACE_S)
+        self._keep(audit, CronTrigger(hour=0, minute=20, timezone=UTC), NIGHT_GRACE_S)
+
+    def _keep(self, work: Callable[[str], Awaitable[None]], trigger: CronTrigger, grace_s: int) -> None:
+        """Put a job into the store, with the run that was due there already: one that was missed is still to be made up."""
+        name = work.__name__
+        stored = self.scheduler.get_job(name, "default")
+        due = {"next_run_time": stored.next_run_time} if stored and str(stored.trigger) == str(trigger) else {}
         self.scheduler.add_job(
-            summaries, CronTrigger(minute=2, timezone=UTC), id="summaries", misfire_grace_time=NIGHT_GRACE_S, **keep
-        )
-        self.scheduler.add_job(
-            audit, CronTrigger(hour=0, minute=20, timezone=UTC), id="audit", misfire_grace_time=NIGHT_GRACE_S, **keep
+            work, trigger, id=name, misfire_grace_time=grace_s, replace_existing=True, args=[self.variant], **due
         )
 
     async def stop(self) -> None:

@@ -27,6 +27,7 @@ LONGEST_WAIT_S = 60.0
 HEALTHY_S = 300.0  # a session that lived this long died of something new: the waits begin anew
 STOP_PATIENCE_S = 60.0
 WRONG_USE = 2
+ASKED_TO_END = (-signal.SIGTERM, 128 + signal.SIGTERM)
 ONCE = ("--fresh", "--restart")
 LINE_LIMIT = 64 * 1024 * 1024  # a report of a long session is one line
 
@@ -92,6 +93,8 @@ async def _keep(
         # Beginning anew is meant once: a session that died goes on.
         again = [a for a in arguments if a not in ONCE] if child.restarts else arguments
         child.status, last_words = await _run(project, child, again, stop, progress)
+        if stop.is_set() and child.status in ASKED_TO_END:
+            child.status = 0  # it had not begun yet
         if child.status == 0 or stop.is_set():
             return
         if child.status == WRONG_USE:

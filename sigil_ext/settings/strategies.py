@@ -42,11 +42,20 @@ def demand_session_name(name: str, project: Project) -> None:
         raise UsageError(f"--name '{name}' is taken by a variant; choose another one")
 
 
-def note_session(name: str, project: Project) -> None:
-    """Make `name` known to every command."""
+def note_session(name: str, project: Project) -> bool:
+    """Make `name` known to every command; return whether it was not known before."""
     folder = _folder(project)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.name").touch()
+    try:
+        (folder / f"{name}.name").touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def forget_session(name: str, project: Project) -> None:
+    """Make `name` unknown again: its session was refused before it began."""
+    (_folder(project) / f"{name}.name").unlink(missing_ok=True)
 
 
 def _folder(project: Project) -> Path:

@@ -24,6 +24,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.research.backtest_report import trade_row
 from sigil_ext.services.database import open_database
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.strategies import strategy_sessions
 from tests.host_parity import MIDNIGHT, candles
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -401,11 +402,15 @@ def test_without_its_database_its_time_stands_still_and_nothing_is_remembered_tw
         (("--strategy", "mine:Nothing"), "mine has no class Nothing"),
         (("--strategy", "strategies.Baseline:Baseline"), "run it with: sigil run paper --variant baseline"),
         (("--strategy", "mine:Remembers", "--start", "2025-06-15T00:20"), "in the middle of a bar of 15 minutes"),
+        (("--strategy", "mine:Remembers", "--name", "typed", "--candles", "nowhere"), "nowhere"),
+        (("--variant", "baseline", "--all"), "do not go together"),
         (("--variant", "baseline", "--timeframe", "1h"), "--timeframe goes with --strategy"),
         (("--variant", "baseline", "--name", "other"), "--name goes with --strategy"),
     ],
 )
 def test_what_does_not_go_together_is_one_sentence(bench, arguments, says):
+    known = strategy_sessions(bench.project)
     said = bench.sigil("run", "paper", "--candles", "walk150", *arguments, status=2)
     assert len(said.strip().splitlines()) == 1
     assert says in said
+    assert strategy_sessions(bench.project) == known, "a session that never began has no name"

@@ -82,3 +82,10 @@ def test_a_session_that_dies_is_started_again_and_all_stop_together(empty_projec
             supervisor.communicate()
         for database in databases.values():
             database.close()
+
+
+def test_four_sessions_that_were_all_used_wrongly_are_wrong_use(sigil, empty_project):
+    done = sigil("run", "paper", "--all", "--candles", "nowhere", project=empty_project)
+    assert done.status == 2
+    assert done.err.count("not started again") == 4
+    assert done.err.splitlines()[-1].startswith("error: these sessions did not end well: baseline, moderate,")

@@ -138,7 +138,9 @@ def paper(
 
 
 def _names(variants: tuple[str, ...], every: bool) -> tuple[str, ...]:
-    if bool(variants) == every:
+    if variants and every:
+        raise UsageError("--variant and --all do not go together: --all is the four")
+    if not variants and not every:
         raise UsageError("say which variant: --variant V, or --all for the four")
     names = TRADED_VARIANTS if every else tuple(dict.fromkeys(variants))
     for name in names:
@@ -239,7 +241,7 @@ def _supervise(names: tuple[str, ...], json_file: Path | None, exchange: str | N
     from sigil_ext.db.journal import Journal
     from sigil_ext.services.database import open_database
     from sigil_ext.services.paper_feeds import demand_reachable
-    from sigil_ext.services.supervisor import supervise
+    from sigil_ext.services.supervisor import WRONG_USE, supervise
 
     project = find_project()
     is_new = False
@@ -264,9 +266,11 @@ def _supervise(names: tuple[str, ...], json_file: Path | None, exchange: str | N
         _write(json_file, [{"variant": r["variant"], "trades": r["trades"]} for r in reports])
     for report in reports:
         click.echo(_sentence(report))
-    failed = [child.variant for child in children if child.status]
+    failed = [child for child in children if child.status]
     if failed:
-        raise SigilError(f"these sessions did not end well: {', '.join(failed)}")
+        wrong_use = all(child.status == WRONG_USE for child in failed)
+        said = f"these sessions did not end well: {', '.join(child.variant for child in failed)}"
+        raise UsageError(said) if wrong_use else SigilError(said)
 
 
 def _passed_on(line: list[str]) -> list[str]:
