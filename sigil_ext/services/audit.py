@@ -68,7 +68,7 @@ def audit(
     comparison. Audited is up to the last minute recorded when the audit begins; the session may go on meanwhile.
 
     Raises:
-        UsageError: there is no such session, or it recorded nothing yet.
+        UsageError: there is no such session, it recorded nothing yet, or nothing since `since_ms`.
     """
     database = open_database(variant, project)
     recorded = _session(database, session)
@@ -81,6 +81,13 @@ def audit(
         last = Journal(database).last_minute(recorded)
     if last is None:
         raise UsageError(f"session {recorded.id} of variant '{variant}' recorded no minute yet: nothing to audit")
+    since = recorded.start_ms if since_ms is None else max(since_ms, recorded.start_ms)
+    until = last + MINUTE_MS
+    if since >= until:
+        raise UsageError(
+            f"session {recorded.id} of variant '{variant}' recorded nothing since {utc(since):%Y-%m-%d %H:%M} UTC, its last "
+            f"minute ended {utc(until):%Y-%m-%d %H:%M}: nothing to audit; give an earlier --since"
+        )
     candles, _ = records.candles()
     candles = {s: c[c[:, 0] <= last] for s, c in candles.items()}
     with tempfile.TemporaryDirectory(prefix="sigil-audit-") as folder:
@@ -89,12 +96,10 @@ def audit(
             files[symbol] = Path(folder) / f"{symbol}.npy"
             np.save(files[symbol], series)
         request = SimulationRequest(
-            _what(variant, recorded), files, recorded.start_ms, last + MINUTE_MS,
+            _what(variant, recorded), files, recorded.start_ms, until,
             trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, script=script, refused=barred,
         )  # fmt: skip
         result = run_all([request], 1, lambda index, share: progress(share))[0]
-    since = recorded.start_ms if since_ms is None else max(since_ms, recorded.start_ms)
-    until = last + MINUTE_MS
     ended = any(row["exit_reason"] == "session_end" for row in rows)
     ours = [t for t in (_paper(row) for row in rows) if since <= t.opened_at_ms <= until]
     theirs = [t for t in (_backtest(t, ended) for t in result.record.trades) if t.opened_at_ms >= since]
