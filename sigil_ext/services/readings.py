@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from sigil_ext.db.connection import Database
@@ -59,10 +60,17 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """A row and where it stands in its order: newest first, then by key, largest first."""
+    """A row and where it stands in its order: newest first, then by key, largest first.
+
+    Shaped when it is looked at: of the rows of several variants most are not on the page.
+    """
 
     mark: Mark
-    row: Any
+    shape: Callable[[], Any]
+
+    @property
+    def row(self) -> Any:
+        return self.shape()
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +275,8 @@ def positions(
     values = {**window.values(), "variant": database.variant, "status": status, "exit_reason": exit_reason}
     found = rows(database, "positions", **values)
     prices = last_prices(database, {row[3] for row in found if row[4] == "open"})
-    return [Marked(Mark(row[2], row[0]), _position(database.variant, row, prices.get(row[3]))) for row in found]
+    variant = database.variant
+    return [Marked(Mark(row[2], row[0]), partial(_position, variant, row, prices.get(row[3]))) for row in found]
 
 
 def _position(variant: str, row: Sequence[Any], last: tuple[float, datetime] | None) -> PositionView:
@@ -412,4 +421,4 @@ def symbol_of(text: str) -> str:
 
 
 def _marked(found: Sequence[Sequence[Any]], view: Callable[[Sequence[Any]], Any], *, at: int) -> list[Marked]:
-    return [Marked(Mark(row[at], row[0]), view(row)) for row in found]
+    return [Marked(Mark(row[at], row[0]), partial(view, row)) for row in found]

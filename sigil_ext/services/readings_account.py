@@ -14,13 +14,14 @@ from typing import Any
 from sigil_ext.db import board
 from sigil_ext.db.board import EquitySpan
 from sigil_ext.db.connection import Database
-from sigil_ext.db.postgres_store import store_symbol
+from sigil_ext.db.postgres_store import PostgresStore, store_symbol
 from sigil_ext.db.standing import Standing, read_standing
 from sigil_ext.errors import UsageError
 from sigil_ext.rules.breaker import BREAKER_TRIPS
+from sigil_ext.rules.types import Breaker
 from sigil_ext.services.board import gate
 from sigil_ext.services.readings import Window, positions, rows
-from sigil_ext.services.readings_course import course, course_of
+from sigil_ext.services.readings_course import Course, course, course_of
 from sigil_ext.services.status import judged
 from sigil_ext.settings.models import VariantSettings
 from sigil_ext.settings.overlays import load_variant, merge
@@ -222,7 +223,7 @@ def summary(database: Database) -> VariantView:
         pnl_usd=standing.pnl_usd, pnl_today_usd=standing.pnl_today_usd, open_positions=standing.open_positions,
         closed_positions=standing.closed_positions,
         hard_stop_share=stopped / closed if closed else None, win_rate=won / closed if closed else None,
-        bans=standing.bans, cooldowns=standing.cooldowns, breaker=_breaker(database.variant, standing),
+        bans=standing.bans, cooldowns=standing.cooldowns, breaker=_breaker(database.variant, standing.breaker),
         heartbeat=_heartbeat(database.variant, standing, life, problems),
         universe_accepted=scan.accepted if scan else None, universe_pool=scan.pool if scan else None,
         alerts_waiting=standing.alerts_waiting, database_bytes=standing.size_bytes,
@@ -231,7 +232,7 @@ def summary(database: Database) -> VariantView:
 
 def breaker(database: Database) -> BreakerView:
     """Return the breaker and the pause."""
-    return _breaker(database.variant, read_standing(database))
+    return _breaker(database.variant, PostgresStore(database).breaker())
 
 
 def heartbeat(database: Database) -> HeartbeatView:
@@ -242,11 +243,12 @@ def heartbeat(database: Database) -> HeartbeatView:
 
 def market_now(database: Database) -> datetime:
     """Return the time that locks are judged at: the end of the last candle of a replay, else the database's clock."""
-    return read_standing(database).market_now
+    now, last_candle, feed = rows(database, "clock", variant=database.variant)[0]
+    at: datetime = last_candle if feed == "replay" and last_candle is not None else now
+    return at
 
 
-def _breaker(variant: str, standing: Standing) -> BreakerView:
-    b = standing.breaker
+def _breaker(variant: str, b: Breaker) -> BreakerView:
     return BreakerView(
         variant, b.tripped or b.paused, b.tripped, b.tripped_at, b.tripped_by, b.reason, b.paused, b.paused_at, b.paused_by,
         b.pause_reason,
@@ -273,16 +275,22 @@ def equity(
     database: Database, since: datetime | None = None, until: datetime | None = None, points: int = 500
 ) -> EquityCurve:
     """Return the recorded wallet in [since, until)."""
-    first, last = rows(database, "equity_span", since=since, until=until)[0]
-    if first is None:
-        return EquityCurve(database.variant, ())
-    step = max((last - first).total_seconds() / max(points - 1, 1), 1.0)
-    found = rows(database, "equity", first=first, last=last, step=step)
+    with database.one_transaction(savepoints=False):
+        first, last = rows(database, "equity_span", since=since, until=until)[0]
+        if first is None:
+            return EquityCurve(database.variant, ())
+        step = max((last - first).total_seconds() / max(points - 1, 1), 1.0)
+        found = rows(database, "equity", first=first, last=last, step=step)
     return EquityCurve(database.variant, tuple(EquityPoint(*row) for row in found))
 
 
 def performance(database: Database, since: datetime | None = None, until: datetime | None = None) -> PerformanceView:
     """Return what trades closed in [since, until) brought."""
+    with database.one_transaction(savepoints=False):
+        return _performance(database, since, until)
+
+
+def _performance(database: Database, since: datetime | None, until: datetime | None) -> PerformanceView:
     closed = rows(database, "closed", variant=database.variant, since=since, until=until)
     won = [float(r[3]) for r in closed if (r[3] or 0) > 0]
     lost = [float(r[3] or 0) for r in closed if (r[3] or 0) <= 0]
@@ -338,32 +346,31 @@ def _by_symbol(closed: Sequence[Sequence[Any]]) -> tuple[SymbolView, ...]:
 
 def risk(database: Database) -> RiskView:
     """Return what is at stake now, and how near the breaker's limits are."""
-    standing = read_standing(database)
-    held = [m.row for m in positions(database, Window(limit=1000), status="open")]
-    settings = _settings(database)
-    now = standing.equity.equity_usd if standing.equity else None
+    with database.one_transaction(savepoints=False):
+        held = [m.row for m in positions(database, Window(limit=1000), status="open")]
+        settings = _settings(database)
+        run = course(database)
+        limits = _limits(database, run, settings)
     return RiskView(
-        variant=database.variant, equity_usd=now, open_positions=len(held),
+        variant=database.variant, equity_usd=run.last_usd if run else None, open_positions=len(held),
         max_open_positions=settings.guard.max_open_positions if settings else None,
         exposure_usd=sum(abs(p.qty) * (p.price or p.entry_price) for p in held),
         open_risk_usd=sum(max(0.0, p.entry_price - p.stop_price) * p.qty for p in held if p.stop_price is not None),
         without_stop=sum(p.stop_price is None for p in held), cap_bound=sum(bool(p.cap_bound) for p in held),
-        limits=_limits(database, standing, settings, now),
+        limits=limits,
     )  # fmt: skip
 
 
-def _limits(
-    database: Database, standing: Standing, settings: VariantSettings | None, now: float | None
-) -> tuple[LimitView, ...]:
+def _limits(database: Database, run: Course | None, settings: VariantSettings | None) -> tuple[LimitView, ...]:
     if settings is None:
         return ()
-    began = rows(database, "day_began_with", at=standing.market_now)
+    began = rows(database, "day_began_with", at=market_now(database))
     streak = 0
     for (pnl,) in rows(database, "last_trades", variant=database.variant, limit=1000):
         if (pnl or 0) >= 0:
             break
         streak += 1
-    run = course(database)
+    now = run.last_usd if run else None
     values = {
         "daily_loss": _fall_pct(now, began[0][0] if began else None),
         "drawdown": _fall_pct(now, run.peak_usd if run else None),

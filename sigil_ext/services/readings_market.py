@@ -168,10 +168,15 @@ def _minutes(
 
 def benchmark(database: Database, points: int = 200) -> Benchmark | None:
     """Return the newest session's pool, bought and held, against the wallet; None where nothing was recorded."""
-    sessions = _rows(database, "sessions", limit=1)
-    if not sessions or sessions[0][7] is None:
+    with database.one_transaction(savepoints=False):
+        return _benchmark(database, points)
+
+
+def _benchmark(database: Database, points: int) -> Benchmark | None:
+    sessions = _rows(database, "last_session")
+    if not sessions or sessions[0][2] is None:
         return None
-    number, symbols = sessions[0][0], sessions[0][4]
+    number, symbols = sessions[0][:2]
     first, last = _rows(database, "minutes_span", id=number)[0]
     step = max((last - first) // points, MINUTE_MS)
     sampled = _rows(database, "sampled_minutes", id=number, since=first, until=last, step=step)
@@ -179,11 +184,10 @@ def benchmark(database: Database, points: int = 200) -> Benchmark | None:
     price = np.full(len(symbols), np.nan)
     curve = []
     for open_ms, packed in sampled:
-        for row in _candles(packed):
-            place = int(row[0])
-            price[place] = row[2]
-            if np.isnan(bought[place]):
-                bought[place] = row[2]
+        candles = _candles(packed)
+        places = candles[:, 0].astype(np.int64)
+        price[places] = candles[:, 2]
+        bought = np.where(np.isnan(bought), price, bought)
         if not np.isnan(bought).all():
             curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
     if not curve:

@@ -140,13 +140,10 @@ SELECT pnl_usd FROM (
     UNION ALL SELECT closed_at, pnl_usd FROM paper_positions WHERE status = 'closed') AS p
 ORDER BY closed_at DESC LIMIT %(limit)s
 
--- name: incidents
-SELECT key, opened_at, last_seen_at, detail FROM incidents ORDER BY opened_at, key
-
--- name: sessions
-SELECT id, started_at, ended_at, feed, symbols, start_ms, strategy IS NOT NULL,
-       (SELECT max(open_ms) FROM paper_minutes AS m WHERE m.session_id = s.id)
-FROM paper_sessions AS s ORDER BY id DESC LIMIT %(limit)s
+-- name: last_session
+-- The newest session, its pool and the last minute it recorded.
+SELECT id, symbols, (SELECT max(open_ms) FROM paper_minutes AS m WHERE m.session_id = s.id)
+FROM paper_sessions AS s ORDER BY id DESC LIMIT 1
 
 -- name: last_session_settings
 SELECT settings FROM paper_sessions ORDER BY id DESC LIMIT 1
@@ -190,6 +187,10 @@ ORDER BY open_ms
 
 -- name: minutes_span
 SELECT min(open_ms), max(open_ms) FROM paper_minutes WHERE session_id = %(id)s
+
+-- name: clock
+SELECT clock_timestamp(), h.last_candle, h.feed
+FROM (SELECT 1) AS one LEFT JOIN scanner_heartbeat AS h ON h.variant_id = %(variant)s
 
 -- name: schema
 SELECT version, name, applied_at FROM schema_migrations ORDER BY version DESC LIMIT 1

@@ -131,7 +131,8 @@ async def page(
 
     def ask(database: Database) -> list[Marked]:
         before = paging.cursor.before(database.variant) if paging.cursor else None
-        return question(database, replace(paging.window, before=before, limit=limit + 1))
+        with database.one_transaction(savepoints=False):
+            return question(database, replace(paging.window, before=before, limit=limit + 1))
 
     answers = await context.ask_all(ask, variants)
     away = _away(answers, named=bool(variants))
@@ -158,7 +159,12 @@ async def joined(
     context: PanelContext, variants: list[str] | None, question: Callable[[Database], list[T]]
 ) -> Response:
     """Return the lists of several variants as one."""
-    answers = await context.ask_all(question, variants)
+
+    def ask(database: Database) -> list[T]:
+        with database.one_transaction(savepoints=False):
+            return question(database)
+
+    answers = await context.ask_all(ask, variants)
     away = _away(answers, named=bool(variants))
     return answer([row for a in answers.values() for row in a.value or []], away=away)
 
