@@ -16,6 +16,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -134,10 +135,12 @@ def load_environment(project: Project) -> Environment:
     """Return the environment of `project`.
 
     Raises:
-        SettingsError: a value is refused, `.env` cannot be read, or it holds a SIGIL_ key that nothing knows.
+        SettingsError: a value is refused, `.env` cannot be read, or it holds a SIGIL_ key that nothing knows, or a line
+            that says nothing.
     """
     _demand_file(project.env_file)
     try:
+        _demand_lines(project.env_file)
         in_file = {k: v for k, v in dotenv_values(project.env_file).items() if v} if project.env_file.exists() else {}
         for key in in_file:
             if key.startswith("SIGIL_") and key not in _KNOWN_SIGIL_KEYS and not key.startswith(_KEYS_OF_VARIANTS):
@@ -163,6 +166,20 @@ def _demand_file(path: Path) -> None:
         raise SettingsError(f"{path} is a folder; put a file of KEY=value lines in its place, or remove it")
     if path.is_symlink() and not path.exists():
         raise SettingsError(f"{path} leads to {path.readlink()}, which is not there; restore it, or remove the link")
+
+
+def _demand_lines(path: Path) -> None:
+    """Refuse a line without KEY=value, of which nothing is repeated: what was meant may be an address or a secret."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as file:
+        for found in parse_stream(file):
+            if found.error or (found.key is not None and found.value is None):
+                text = found.original.string
+                line = found.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+                raise SettingsError(
+                    f"line {line} of {path} is not KEY=value, so nothing can be made of it; correct it, or put a # before it"
+                )
 
 
 def environment_warnings(project: Project) -> list[str]:

@@ -540,6 +540,26 @@ def test_a_database_without_the_schema_is_a_finding_and_stays_as_it_is(
         assert cur.fetchone() == (0,)
 
 
+def test_a_line_of_env_that_says_nothing_is_wrong_use(tmp_path: Path, sigil: Callable[..., Any]) -> None:
+    for name in ("overlays", "migrations"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / ".env").write_text("APP_PORT=9000\nGARBAGE LINE\n")
+    ran = sigil("probe", project=Project(tmp_path, tmp_path / "storage"))
+    assert (ran.status, ran.out) == (2, "")
+    assert "line 2 of" in ran.err
+    assert "GARBAGE" not in ran.err
+
+
+def test_an_address_that_is_none_is_told_like_a_database_that_does_not_answer(
+    probed: Probed, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGIL_DATABASE_URL_BASELINE", "secret")
+    look = probed.probe(status=3)
+    assert len(look["told"]) == 1
+    assert mailbox.titles() == ["baseline: database lost"]
+    assert "secret" not in json.dumps(look)
+
+
 def test_an_outage_is_told_once_past_the_database_and_once_more_when_it_is_over(
     probed: Probed, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

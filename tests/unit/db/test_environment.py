@@ -138,6 +138,26 @@ def test_a_file_that_is_no_text_is_one_sentence(project):
         load_environment(project)
 
 
+@pytest.mark.parametrize(
+    "line", ["GARBAGE LINE", "SIGIL_DATABASE_URL postgresql://eva:geheim@one", "geheim", "=geheim", 'PASSWORD="geheim']
+)
+def test_a_line_that_says_nothing_is_named_by_its_number_and_not_repeated(project, line):
+    write(project, f"# addresses\nAPP_PORT=9100\n\n{line}\nPOSTGRES_HOST=db\n")
+    with pytest.raises(SettingsError, match=r"line 4 of .*\.env is not KEY=value") as caught:
+        load_environment(project)
+    assert "geheim" not in str(caught.value)
+
+
+def test_what_dotenv_files_may_hold_is_read(project):
+    write(
+        project,
+        "\ufeff# a comment\n\n  \nexport POSTGRES_HOST=db  # with a comment\nPOSTGRES_USERNAME='e v a'\nPASSWORD=\n"
+        'POSTGRES_PASSWORD="two\nlines"\nNOT_OURS = {"a": 1}\n',
+    )
+    address = load_environment(project).database("baseline")
+    assert (address.host, address.user, address.password.get_secret_value()) == ("db", "e v a", "two\nlines")
+
+
 def test_research_has_no_database():
     with pytest.raises(UsageError, match="'legacy' is for research only"):
         database_name("legacy")
