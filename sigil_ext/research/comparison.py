@@ -1,7 +1,8 @@
 """Two sides (variants, runs, paper periods) against each other: by day, by signal, and how sure the difference is.
 
 Pure: it runs nothing and reads no file. P&L is after costs and counts on the UTC day on which a trade closed; differences
-are A - B. Start at `compare_sides`; what the settings have to do with it is in `comparison_settings.py`.
+are A - B. Start at `compare_sides`; the figures of a side are in `comparison_figures.py`, what the settings have to do with
+it in `comparison_settings.py`.
 """
 
 from __future__ import annotations
@@ -12,35 +13,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sigil_ext.errors import UsageError
 from sigil_ext.research import statistics as stats
 from sigil_ext.research.backtest_stats import DAY_MS, iso
+from sigil_ext.research.comparison_figures import (
+    SEED,
+    ComparedTrade,
+    Floats,
+    careful_mean,
+    counted,
+    day_spread,
+    figures_of,
+    money,
+)
 from sigil_ext.research.comparison_settings import explain_settings
 from sigil_ext.research.statistics import Estimate
 from sigil_ext.research.statistics.bootstrap import DAYS_FOR_BLOCKS
-
-SEED = 20260101  # every run of a comparison says the same
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedTrade:
-    """A closed trade as comparison and gate look at it. USD after costs, `fee_usd` is the costs; risk None: not known."""
-
-    symbol: str
-    opened_ms: int
-    closed_ms: int
-    pnl_usd: float
-    fee_usd: float
-    risk_usd: float | None
-    exit_reason: str | None
-
-    @property
-    def r(self) -> float | None:
-        """The P&L in units of the risk at the hard stop."""
-        return self.pnl_usd / self.risk_usd if self.risk_usd else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +64,7 @@ def compare_sides(a: Side, b: Side, *, effect_usd: float | None = None, seed: in
     usd = (days.sums(mine, _usd), days.sums(theirs, _usd))
     in_r = all(t.r is not None for t in (*mine, *theirs))
     same = _key_set(mine) == _key_set(theirs) and np.array_equal(*usd)
-    by_day = stats.paired_difference_by_day(*usd, seed=seed)
+    by_day = careful_mean(usd[0] - usd[1], seed)
     by_signal = _by_signal(mine, theirs)
     power = _power(usd[0] - usd[1], len(mine) + len(theirs), effect_usd)
     settings = explain_settings(a.settings, b.settings, a.name, b.name)
@@ -84,9 +73,7 @@ def compare_sides(a: Side, b: Side, *, effect_usd: float | None = None, seed: in
         "start": iso(start), "finish": iso(finish), "days": len(days),
         "by_day": {
             "usd": by_day.document(),
-            "r": stats.paired_difference_by_day(days.sums(mine, _r), days.sums(theirs, _r), seed=seed).document()
-            if in_r
-            else None,
+            "r": careful_mean(days.sums(mine, _r) - days.sums(theirs, _r), seed).document() if in_r else None,
             "series": [
                 {"day": day, "a_usd": float(x), "b_usd": float(y)} for day, x, y in zip(days.names, *usd, strict=True)
             ],
@@ -152,40 +139,6 @@ def _figures(side: Side, trades: Sequence[ComparedTrade], days: _Days, seed: int
     } | figures_of(trades, [days.sums(trades, f) for f in (_usd, lambda t: t.pnl_usd > 0, lambda t: 1)], seed)
 
 
-def figures_of(trades: Sequence[ComparedTrade], daily: Sequence[Floats], seed: int) -> dict[str, Any]:
-    """Return the figures of one side: P&L before and after costs, win rate had and needed, intervals by day.
-
-    Args:
-        daily: of each day the P&L in USD, the number of trades won and the number closed.
-    """
-    usd, won, closed = daily
-    wins = [t.pnl_usd for t in trades if t.pnl_usd > 0]
-    losses = [-t.pnl_usd for t in trades if t.pnl_usd < 0]
-    pnl, fees = math.fsum(t.pnl_usd for t in trades), math.fsum(t.fee_usd for t in trades)
-    needed = stats.win_rate_needed(_mean(wins), _mean(losses))
-    in_r = [t.r for t in trades if t.r is not None]
-    stops = sum(t.exit_reason == "hard_stop" for t in trades)
-    return {
-        "trades": len(trades),
-        "trades_per_day": len(trades) / len(usd),
-        "pnl_usd": pnl,
-        "before_costs_usd": pnl + fees,
-        "costs_usd": fees,
-        "pnl_r": math.fsum(in_r) if len(in_r) == len(trades) else None,
-        "total": stats.bootstrap_total(usd, seed=seed).document(),
-        "wins": len(wins),
-        "win_rate": stats.proportion(len(wins), len(trades)).document(),
-        "win_rate_by_day": stats.bootstrap_win_rate(won, closed, seed=seed).document(),
-        "win_rate_needed": needed if math.isfinite(needed) else None,
-        "hard_stops": stops,
-        "hard_stop_share": stops / len(trades) if trades else None,
-    }
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values) if values else math.nan
-
-
 # --- by signal ----------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +174,7 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
 
 def _power(gaps: Floats, trades: int, effect_usd: float | None) -> dict[str, Any]:
     """Return what so many days can show, and how many days the effect in question needs."""
-    spread = stats.long_run_sd(gaps)
+    spread = day_spread(gaps)
     effect = float(gaps.mean()) if effect_usd is None else effect_usd
     least = stats.minimum_detectable_effect(spread.value, len(gaps))
     needed = stats.days_until_verdict(effect, spread.value)
@@ -263,19 +216,6 @@ def _sentence(outcome: str, document: Mapping[str, Any]) -> str:
         size = f"of {money(abs(power['effect_usd']))[1:]}" if power["effect_is"] == "asked for" else "as large as this"
         rest += f", one {size} needs about {needed:,.0f} days ({power['further_days']:,.0f} more)"
     return f"No verdict: {a} less {b} is {seen} ({between}){rest}."
-
-
-def money(usd: float | None) -> str:
-    """Return `+$1.50`, and under a dollar `+$0.125`: differences a day are small."""
-    if usd is None:
-        return "n/a"
-    digits = 2 if abs(usd) >= 1 or usd == 0 else 3
-    return f"{'-' if usd < 0 else '+'}${abs(usd):,.{digits}f}"
-
-
-def counted(n: int, what: str) -> str:
-    """Return `1 trade` or `2 trades`."""
-    return f"{n:,d} {what}" + ("" if n == 1 else "s")
 
 
 def _notes(a: Side, b: Side, document: Mapping[str, Any], in_r: bool) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sigil_ext.research.backtest_stats import DAY_MS
-from sigil_ext.research.comparison import SEED, ComparedTrade, figures_of
+from sigil_ext.research.comparison_figures import SEED, ComparedTrade, figures_of
 from sigil_ext.rules.graduation import AuditFigures, DataFigures, Evidence, Interval
 
 MINUTE_MS = 60_000

@@ -16,7 +16,7 @@ from sigil_ext.entrypoints.cli.backtest import _jesse_table, _progress
 from sigil_ext.entrypoints.cli.options import json_option, print_json, wide_console
 from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_format import shown
-from sigil_ext.research.comparison import money
+from sigil_ext.research.comparison_figures import money
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.project import find_project
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_option, wide_console
 from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_format import shown
-from sigil_ext.research.comparison import money
+from sigil_ext.research.comparison_figures import money
 from sigil_ext.settings.overlays import TRADED_VARIANTS
 
 if TYPE_CHECKING:
