@@ -88,18 +88,24 @@ def resident_mb(pid: int) -> float:
 
 
 async def ask(
-    base: str, paths: tuple[str, ...], rounds: int, clients: int, headers: dict[str, str]
+    base: str, paths: tuple[str, ...], rounds: int, clients: int, headers: dict[str, str], every_s: float = 0.0
 ) -> dict[str, list[float]]:
-    """Return path -> milliseconds of each request; every client asks for everything, each from another place on."""
+    """Return path -> milliseconds of each request; every client asks for everything, each from another place on.
+
+    Args:
+        every_s: a client begins a request so often, as one that shows figures does; 0: as soon as it has its answer.
+    """
     took: dict[str, list[float]] = {path: [] for path in paths}
 
     async def one(number: int) -> None:
         async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60, headers=headers) as client:
+            await asyncio.sleep(every_s * number / clients)
             for turn in range(rounds * len(paths)):
                 path = paths[(turn + number * 3) % len(paths)]
                 began = time.perf_counter()
                 answer = await client.get(path)
                 took[path].append((time.perf_counter() - began) * 1000)
+                await asyncio.sleep(max(0.0, every_s - (time.perf_counter() - began)))
                 assert answer.status_code == 200, (path, answer.text[:300])
 
     await asyncio.gather(*(one(n) for n in range(clients)))
@@ -169,14 +175,17 @@ def main(folder: Path, rounds: int) -> None:
     with serving(project) as (base, pid):
         routes = tuple(API + path for path in ROUTES)
         asyncio.run(ask(base, routes, 1, 1, {"Authorization": f"Bearer {ACT_TOKEN}"}))  # warm
-        for clients in (1, CLIENTS):
+        for clients, every_s in ((1, 0.0), (CLIENTS, 1.0), (CLIENTS, 0.0)):
             before, began = cpu_s(pid), time.monotonic()
-            took = asyncio.run(ask(base, routes, rounds, clients, {"Authorization": f"Bearer {TOKEN}"}))
+            took = asyncio.run(ask(base, routes, rounds, clients, {"Authorization": f"Bearer {TOKEN}"}, every_s))
             count = sum(len(v) for v in took.values())
             wall = time.monotonic() - began
+            pace = f"a request each {every_s:g} s" if every_s else "the next request at once"
+            each = (cpu_s(pid) - before) / count * 1000
             print(
-                f"--- {clients} clients: {count / wall:.0f} requests/s, {(cpu_s(pid) - before) / count * 1000:.1f} ms CPU of the server each"
+                f"--- {clients} clients, {pace}: {count / wall:.0f} requests/s, {each:.1f} ms CPU of the server each,"
             )
+            print(f"    load {os.getloadavg()[0]:.1f}")
             table(took)
         with httpx.Client(base_url=base, trust_env=False, headers={"Origin": base}) as client:
             client.post("/sigil/login", json={"password": "bench"})

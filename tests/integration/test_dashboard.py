@@ -15,8 +15,11 @@ import urllib.request
 import uuid
 from pathlib import Path
 
+import httpx
 import pytest
 from dotenv import dotenv_values
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 ROOT = Path(__file__).resolve().parents[2]
 EXCHANGE = "Binance Spot"
@@ -133,6 +136,28 @@ def test_a_wrong_password_is_refused_and_the_server_is_local(dashboard):
         ask(base, "/auth/login", {"password": "wrong"})
     assert refused.value.code == 401
     refused.value.close()
+
+
+def test_whoever_is_logged_in_to_jesse_is_let_into_the_panel_on_the_same_server(dashboard):
+    home, base = dashboard
+    password = dotenv_values(home / "storage" / "jesse.env")["PASSWORD"]
+    token = ask(base, "/auth/login", {"password": password})["auth_token"]
+    with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
+        assert client.get("/sigil/").headers["location"].startswith("/sigil/login")
+        assert client.post("/sigil/login", json={"token": token}).status_code == 200
+        assert client.get("/sigil/").status_code == 200
+        assert client.get("/sigil/api/v1/system").json()["data"]["beside_jesse"]
+        # Jesse lets every site read its answers; the panel lets none.
+        evil = {"Origin": "http://evil.example"}
+        assert "access-control-allow-origin" in client.get("/", headers=evil).headers
+        answer = client.get("/sigil/api/v1/system", headers=evil)
+        assert answer.status_code == 401
+        assert "access-control-allow-origin" not in answer.headers
+    with connect(base.replace("http", "ws", 1) + "/sigil/api/v1/events", proxy=None, open_timeout=60) as link:
+        link.send(json.dumps({"type": "auth", "token": "wrong"}))
+        with pytest.raises(ConnectionClosed) as ended:
+            link.recv(60)
+    assert ended.value.rcvd.code == 4401
 
 
 def test_a_second_dashboard_on_the_same_port_says_so(dashboard):
