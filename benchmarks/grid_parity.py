@@ -23,8 +23,8 @@ from sigil_ext.services.market import read_market
 from sigil_ext.settings.overlays import flatten
 
 BATCH = 10
-DAYS = 6
-SYMBOLS = 10
+DAYS = 4
+SYMBOLS = 6
 DAY_MS = 86_400_000
 
 

@@ -44,7 +44,7 @@ def random_settings(rng: random.Random) -> dict[str, str]:
         "sizing.risk_per_trade_usd": rng.choice([0.0, 0.0, 1.0, 5.0, 20.0, rng.uniform(0.1, 50)]),
         "sizing.max_position_usd": largest,
         "sizing.position_pct": rng.choice([3.0, 10.0, 40.0, 100.0, rng.uniform(1, 100)]),
-        "sizing.min_notional_usd": min(rng.choice([0.0, 5.0, 15.0, 40.0]), largest or 40.0),
+        "sizing.min_notional_usd": min(rng.choice([0.01, 5.0, 15.0, 40.0]), largest or 40.0),
         "guard.cooldown_hours": rng.choice([0.0, 0.0, 0.1, 1.0, 6.0, rng.uniform(0, 30)]),
         "guard.cooldown_from": rng.choice(["open", "close"]),
         "guard.one_position_per_symbol": rng.choice(["true", "true", "false"]),

@@ -66,5 +66,9 @@ def test_cells_come_back_in_their_order_whatever_they_share(sample_lab):
 
 def test_what_the_kernel_cannot_run_is_refused_by_its_key_with_the_way_out(sample_lab):
     market = KernelMarket.of(sample_lab.candles, sample_lab.start_ms, sample_lab.finish_ms)
-    with pytest.raises(UnsupportedAxis, match=r"sizing\.starting_balance=1e\+12.*--engine jesse"):
-        run_cells(market, [load_variant("unhinged", ["sizing.starting_balance=1000000000000"]).settings])
+    for override, told in (
+        ("sizing.starting_balance=1000000000000", r"sizing\.starting_balance=1e\+12.*--engine jesse"),
+        ("sizing.min_notional_usd=0", r"sizing\.min_notional_usd=0: .*--engine jesse"),
+    ):
+        with pytest.raises(UnsupportedAxis, match=told):
+            run_cells(market, [load_variant("unhinged", [override]).settings])

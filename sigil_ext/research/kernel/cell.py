@@ -14,6 +14,7 @@ import numpy as np
 
 from sigil_ext.research.kernel.compiling import kernel
 from sigil_ext.research.kernel.decimals import decimal_sum
+from sigil_ext.research.kernel.lending import lent
 from sigil_ext.research.kernel.paths import AT_CLOSE, FILLED, HARD_STOP, HIGH_WATER, LOW_WATER, STOP, walk
 from sigil_ext.research.kernel.shapes import Bools, Ints, Scans, Signals, Tape
 from sigil_ext.rules.breaker import fell, lost_in_a_row
@@ -454,20 +455,54 @@ def simulate(
     positions: Rows,
     standings: Rows,
     refused: Ints,
+    accepted: Bools,
 ) -> tuple[Rows, float, int]:
     """Run one cell; return (trades, cash at the end, DONE or what went wrong).
 
     Args:
         ban_us: length of the ban that violation number n brings, the last one for all further ones.
         paths: what is known of the exits, of all signals, shared by cells of equal stops. blank: an empty array of TRADE.
-        accounts, positions, standings: of zeros: one, and one a symbol. refused: to be counted in, by reason.
+        accounts, positions, standings: of zeros: one, and one a symbol. accepted: of falses, a symbol each. refused: to be
+            counted in, by reason.
     """
+    return run(
+        Tape(
+            lent(tape.bars), lent(tape.asked), lent(tape.first), lent(tape.last_bar), lent(tape.times),
+            lent(tape.prices), lent(tape.offsets), tape.length, tape.end, lent(tape.slots), lent(tape.next_day),
+            lent(tape.closes), tape.one_clock,
+        ),
+        Scans(
+            lent(scans.minutes), lent(scans.of_slot), lent(scans.passed), lent(scans.accepted), lent(scans.atr_pct),
+            lent(scans.volume), lent(scans.change), scans.size, scans.weights,
+        ),
+        Signals(
+            lent(signals.slot), lent(signals.symbol), lent(signals.bar), lent(signals.gap), lent(signals.atr)
+        ),
+        cell, lent(ban_us), lent(paths), blank, accounts[0], lent(positions), lent(standings), lent(refused),
+        lent(accepted),
+    )  # fmt: skip
+
+
+@kernel
+def run(
+    tape: Tape,
+    scans: Scans,
+    signals: Signals,
+    cell: Row,
+    ban_us: Ints,
+    paths: Rows,
+    blank: Rows,
+    account: Row,
+    positions: Rows,
+    standings: Rows,
+    refused: Ints,
+    accepted: Bools,
+) -> tuple[Rows, float, int]:
+    """Do what `simulate` says, on arrays that are lent."""
     symbols = standings.shape[0]
-    account = accounts[0]
     account.cash = account.day_start = account.peak = cell.starting_balance
     account.day = account.slot = account.scan = -1
     account.next_key = NEVER
-    accepted = np.zeros(symbols, np.bool_)
     for s in range(symbols):
         standings[s].place = standings[s].exit_key = -1
     trades = np.empty(32, blank.dtype)

@@ -25,6 +25,7 @@ from sigil_ext.rules.protections import ban_hours
 from sigil_ext.rules.types import REFUSAL_REASONS
 from sigil_ext.settings.models import VariantSettings
 
+SMALLEST_ORDER = 0.01  # USD; under it what is left of a wallet has more decimals than Jesse's 28
 LARGEST_BALANCE = 1e9  # above it a wallet's cents and millionths do not fit the 96 bits of Jesse's decimals
 MICROSECOND = timedelta(microseconds=1)
 COMPILING = "compiling the kernel, which takes about a minute and is done once; the machine code is kept on disk"
@@ -72,7 +73,10 @@ def run_cells(
 
 def demand_support(settings: VariantSettings) -> None:
     """Raise UnsupportedAxis where the kernel cannot run a variant of these settings."""
-    balance = settings.sizing.starting_balance
+    balance, least = settings.sizing.starting_balance, settings.sizing.min_notional_usd
+    if least < SMALLEST_ORDER:
+        why = f"positions of less than {SMALLEST_ORDER:g} USD need more digits than its sums keep"
+        raise UnsupportedAxis("sizing.min_notional_usd", f"{least:g}", why)
     if balance > LARGEST_BALANCE:
         raise UnsupportedAxis(
             "sizing.starting_balance", f"{balance:g}", f"its sums are exact up to {LARGEST_BALANCE:g}"
@@ -127,7 +131,7 @@ def _run_cell(market: KernelMarket, signals: Signals, paths: NDArray[np.void], s
         market.tape(signal_minutes, atr_minutes, with_closes=asks_equity),
         market.scans(settings.universe, signal_minutes, atr_minutes),
         signals, _numbers(settings)[0], _bans(settings), paths, np.empty(0, TRADE),
-        np.zeros(1, ACCOUNT), np.zeros(room, POSITION), np.zeros(symbols, STANDING), refused,
+        np.zeros(1, ACCOUNT), np.zeros(room, POSITION), np.zeros(symbols, STANDING), refused, np.zeros(symbols, np.bool_),
     )  # fmt: skip
     if status != compiled_cell.DONE:
         raise SimulationFailed("a sum of money needs more digits than the kernel keeps; use --engine jesse")
