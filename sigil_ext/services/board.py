@@ -6,6 +6,7 @@ Questions to one database, each a plain function of it, so that the panel may as
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,6 +49,8 @@ class Overview:
 
     head: Head
     held: tuple[Position, ...]
+    refused: tuple[tuple[str, int], ...]
+    """Reason and refused entry signals, the most first."""
     exits: tuple[ExitSum, ...]
     span: EquitySpan | None
     gate: tuple[GateStep, ...]
@@ -78,10 +81,18 @@ def overview(database: Database) -> Overview:
     at_the_head = head(database)
     exits = board.exits(database)
     span = board.equity_span(database)
-    held = Positions(PostgresStore(database)).listed("open").positions
+    store = PostgresStore(database)
+    held = Positions(store).listed("open").positions
     steps = gate(at_the_head.standing, exits, span)
     last = next(iter(verdicts(database, 1)), None)
-    return Overview(at_the_head, held, tuple(exits), span, steps, last)
+    return Overview(at_the_head, held, _refused(store), tuple(exits), span, steps, last)
+
+
+def _refused(store: PostgresStore) -> tuple[tuple[str, int], ...]:
+    counts: Counter[str] = Counter()
+    for refusal in store.refusals():
+        counts[refusal.reason] += refusal.signals
+    return tuple((reason, count) for reason, count in counts.most_common() if count)
 
 
 def gate(standing: Standing, exits: Sequence[ExitSum], span: EquitySpan | None) -> tuple[GateStep, ...]:

@@ -91,8 +91,13 @@ class Candles {
     this.candles.applyOptions({ priceFormat: { type: "price", precision, minMove: 10 ** -precision } });
     this.candles.setData(found.bars.map(([time, open, high, low, close]) => ({ time, open, high, low, close })));
     this.paint();
-    if (fit) this.chart.timeScale().fitContent();
+    if (fit && this.narrow) this.chart.timeScale().setVisibleLogicalRange({ from: found.bars.length - 160, to: found.bars.length + 4 });
+    else if (fit) this.chart.timeScale().fitContent();
     return "";
+  }
+
+  get narrow() {
+    return this.place.clientWidth < 560;
   }
 
   paint() {
@@ -107,8 +112,8 @@ class Candles {
     const marks = [];
     const seen = positions.filter((p) => (p.closed ?? Infinity) >= times[0]);
     for (const p of seen) {
-      if (p.opened >= times[0]) marks.push({ time: snap(p.opened), position: "belowBar", shape: "arrowUp", color: colour("--accent"), text: p.id });
-      if (p.closed) marks.push({ time: snap(p.closed), position: "aboveBar", shape: "arrowDown", color: p.pnl < 0 ? bad : up, text: (p.reason ?? "").replaceAll("_", " ") });
+      if (p.opened >= times[0]) marks.push({ time: snap(p.opened), position: "belowBar", shape: "arrowUp", color: colour("--accent"), text: this.narrow ? "" : p.id });
+      if (p.closed) marks.push({ time: snap(p.closed), position: "aboveBar", shape: "arrowDown", color: p.pnl < 0 ? bad : up, text: this.narrow ? "" : (p.reason ?? "").replaceAll("_", " ") });
     }
     this.markers.setMarkers(marks.sort((a, b) => a.time - b.time));
     for (const line of this.stops) this.chart.removeSeries(line);
