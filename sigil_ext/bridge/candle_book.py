@@ -49,13 +49,14 @@ class CandleBook:
 
     def show(self, pair: Pair, open_ms: int, row: Row) -> tuple[Row, float | None]:
         """Let Jesse see a candle; return it, as a pipeline may have changed it, and the close before it."""
-        last_ms = self._last_ms.get(pair.symbol)
+        key, _, symbol, minutes = pair
+        last_ms = self._last_ms.get(symbol)
         if last_ms is not None and last_ms != open_ms - MINUTE_MS:
             self._store_ended_bars(pair, last_ms, open_ms)
-        self._last_ms[pair.symbol] = open_ms
-        if (pipeline := self.pipelines[pair.key]) is not None:
+        self._last_ms[symbol] = open_ms
+        if (pipeline := self.pipelines[key]) is not None:
             row = self._piped_row(pair, pipeline, row)
-        rows = self._store.candles.storage[pair.minutes]
+        rows = self._store.candles.storage[minutes]
         array, index = rows.snapshot()
         rows.append(row)
         return row, array[index, 2] if index >= 0 else None

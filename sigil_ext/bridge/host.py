@@ -136,8 +136,13 @@ class Host:
         pairs = sorted([self._pairs[symbol] for symbol in candles])
         shown = [(pair, *self._book.show(pair, open_ms, candles[pair.symbol])) for pair in pairs]
         closing = self._book.closing(end_ms)
+        orders, positions = self._store.orders.active_storage, self._store.positions.storage
         for pair, row, before in shown:
-            self._trade(pair, row, before)
+            key, _, symbol, _ = pair
+            if symbol in self._isolated or ((resting := orders.get(key)) and _touched(resting, row, before)):
+                self._trade(pair, row, before)
+            elif (position := positions.get(key)) is not None:
+                position.current_price = np.float64(row[2])  # the price has moved, and that is all
             for timeframe, length in closing:
                 self._book.store_bar(pair, timeframe, end_ms - length, length)
         if closing or self._by_minute:
@@ -145,10 +150,9 @@ class Host:
             for route in self.routes:
                 if route.timeframe in decided and route.symbol in candles:
                     route.strategy._execute()
-        orders = self._store.orders.active_storage
-        for pair in pairs:
-            if orders.get(pair.key):
-                self._orders.update_active_orders(pair.exchange, pair.symbol)
+        for key, exchange, symbol, _ in pairs:
+            if orders.get(key):
+                self._orders.update_active_orders(exchange, symbol)
         self._orders.execute_simulated_market_orders()
         if end_ms >= self._next_sample_ms:
             self._sample_balance()
@@ -240,13 +244,9 @@ class Host:
         return None if pair is None else self._store.candles.storage.get(f"{pair.key}-{timeframe}")
 
     def _trade(self, pair: Pair, row: Row, before: float | None) -> None:
-        """Let Jesse fill the orders that the candle touches, and liquidate; else the price has moved and that is all."""
-        orders = self._store.orders.active_storage.get(pair.key)
-        if pair.symbol in self._isolated or (orders and _touched(orders, row, before)):
-            candle = np.array(row, dtype=np.float64)  # its own: the stored one changes when a part of it fills an order
-            self._simulator._simulate_price_change_effect(candle, pair.exchange, pair.symbol, previous_close=before)
-        elif (position := self._store.positions.storage.get(pair.key)) is not None:
-            position.current_price = np.float64(row[2])
+        """Let Jesse fill the orders that the candle touches, and liquidate."""
+        candle = np.array(row, dtype=np.float64)  # its own: the stored one changes when a part of it fills an order
+        self._simulator._simulate_price_change_effect(candle, pair.exchange, pair.symbol, previous_close=before)
 
 
 def _touched(orders: Sequence[Any], row: Row, before: float | None) -> bool:

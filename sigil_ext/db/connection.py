@@ -71,22 +71,29 @@ class Database:
             finally:
                 self._held.cursor = None
 
-    @contextlib.contextmanager
-    def open_transaction(self, link: connection) -> Iterator[cursor]:
-        """Run the block as a part of the transaction on `link`, begun where there is none, and leave it open.
+    def open_transaction(self, link: connection) -> cursor:
+        """Return a cursor for `part_of`: what runs there is a transaction that stays open until `commit`, or is undone.
 
-        As in `one_transaction` every `transaction()` within the block, on this thread, becomes a part of it, without
-        savepoints. `commit` ends it; after an error the caller has to undo it (`link.rollback()`).
+        Raises:
+            DatabaseUnavailable: the server was lost.
         """
-        with self._explained(link), link.cursor() as cur:
-            self._held.cursor, self._held.savepoints = cur, False
-            try:
-                yield cur
-            finally:
-                self._held.cursor = None
+        with self._explained(link):
+            return link.cursor()
+
+    @contextlib.contextmanager
+    def part_of(self, cur: cursor) -> Iterator[None]:
+        """Make every `transaction()` within the block, on this thread, a part of the one of `cur`, without savepoints.
+
+        After an error the caller has to undo it (`link.rollback()`).
+        """
+        self._held.cursor, self._held.savepoints = cur, False
+        try:
+            yield
+        finally:
+            self._held.cursor = None
 
     def commit(self, link: connection) -> None:
-        """Commit what `open_transaction` left open.
+        """Commit what `open_transaction` began.
 
         Raises:
             DatabaseUnavailable: the server was lost; the outcome is unknown.

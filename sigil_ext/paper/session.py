@@ -19,7 +19,7 @@ import numpy as np
 import psycopg2
 import structlog
 from numpy.typing import NDArray
-from psycopg2.extensions import connection
+from psycopg2.extensions import connection, cursor
 
 from sigil_ext.bridge.checkpoint import pack
 from sigil_ext.bridge.records import Trade
@@ -43,7 +43,7 @@ FEED_PATIENCE = timedelta(seconds=90)  # exchanges cut a connection every day; b
 CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
 # Of a session that groups its minutes: what a kill sends it back by at most, and how often it saves its state.
 GROUP_S = 0.25
-GROUPED_CHECKPOINT_EVERY = 10 * CHECKPOINT_EVERY
+GROUPED_CHECKPOINT_EVERY = 18 * CHECKPOINT_EVERY
 
 log = structlog.get_logger("sigil.paper")
 
@@ -112,6 +112,7 @@ class PaperSession:
         self._whole = False
         self._decided_ms = 0
         self._link: connection | None = None
+        self._cursor: cursor
         self._checkpoint_ms: int | None = None
         self.host: SessionHost
         self._hosted = False
@@ -246,8 +247,9 @@ class PaperSession:
         record = MinuteRecord(minute, events=list(events))
         if not self._group:
             self._group_began = time.monotonic()
+            self._cursor = self.database.open_transaction(self._link)
         try:
-            with self.database.open_transaction(self._link):
+            with self.database.part_of(self._cursor):
                 self._decide(record)
             if self.store.lost:
                 raise DatabaseUnavailable(f"lost the {self.database.address.place} within a minute")
@@ -269,7 +271,7 @@ class PaperSession:
             return
         assert self._link is not None
         try:
-            with self.database.open_transaction(self._link):
+            with self.database.part_of(self._cursor):
                 self._recorder.write(self.recorded, self.store, self._group)
             self.database.commit(self._link)
         except BaseException:
@@ -554,5 +556,7 @@ class SessionReport:
     rebuilt: int
     processed: int
     trades: list[Trade]
-    balance: float
+    cash: float
+    equity: float
+    open_positions: int
     finished: bool

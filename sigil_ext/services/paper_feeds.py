@@ -27,7 +27,7 @@ FeedName = Literal["replay", "exchange", "redis"]
 OnGap = Literal["wait", "fill"]
 Tell = Callable[[FeedEvent], None]
 
-GROUP_MINUTES = 60  # of a recording at full speed that share a transaction, at most
+GROUP_MINUTES = 240  # of a recording at full speed that share a transaction, at most
 
 
 @dataclass(frozen=True, slots=True)
