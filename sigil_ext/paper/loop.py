@@ -70,8 +70,9 @@ async def run(
         raise
     finally:
         await feed.close()
+        cash, held, count = session.host.worth()
         report = SessionReport(
-            session.rebuilt, session.processed, list(session.host.trades), session.host.worth()[0], finished
+            session.rebuilt, session.processed, list(session.host.trades), cash, cash + held, count, finished
         )
         session.close()
     return report

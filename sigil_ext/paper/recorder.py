@@ -65,6 +65,10 @@ class Recorder:
             raise DatabaseUnavailable(f"lost the {self._database.address.place} within a minute")
         store.drain()
         self._write_minutes(session, [r for r in records if r.minute.candles])
+        # What a person closes between two minutes changes what the wallet is worth at the end of the last one.
+        worth = [(r.end_ms, *r.worth) for r in records if r.worth is not None and (r.minute.candles or r.ended)]
+        if worth:
+            self._journal.write_equity(worth)
         for record in records:
             self._write_acts(session, record)
             self.write_events(session, record.events)
@@ -86,9 +90,6 @@ class Recorder:
         if not records:
             return
         self._journal.write(session, [r.minute for r in records])
-        worth = [(r.end_ms, *r.worth) for r in records if r.worth is not None]
-        if worth:
-            self._journal.write_equity(worth)
         # Live, the scan job beats; it knows nothing of minutes that are caught up with.
         scanned = any((self._feed == "replay" or r.minute.downtime) and r.end_ms % self._bar_ms == 0 for r in records)
         self._heartbeat.progress(records[-1].minute.open_ms, session_id=session.id, feed=self._feed, scanned=scanned)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sigil_ext.db.connection import Database
@@ -194,13 +194,17 @@ def _obey_here(database: Database, recorded: RecordedSession) -> None:
     """Bring the session to its last recorded minute in this process and let it do what it was asked."""
     with elsewhere():
         variant = subject_of(database.variant, recorded)
-        session = PaperSession(variant, database, Conduct(feed=recorded.feed, patient=True, durable=True))
+        quiet = Conduct(feed=recorded.feed, patient=True, durable=True)
+        session = PaperSession(variant, database, quiet)
         try:
             session.open(None)
         except LockHeld:
             return  # one was started at this moment; it will do it
         try:
+            # Its exits are told as they would be live; that it was brought to life for them is not.
+            session.conduct = replace(quiet, alerts=recorded.feed != "replay")
             session.obey_now()
+            session.conduct = quiet
             session.stopped("a person closed positions")
         finally:
             session.close()

@@ -67,6 +67,8 @@ def test_a_session_that_does_not_run_is_flattened_all_the_same(sigil, empty_proj
     session.communicate()
     held = PostgresStore(database).open_positions()
     before = minutes_processed(database)
+    with database.transaction() as cursor:  # as a live one, of which people are told
+        cursor.execute("UPDATE paper_sessions SET feed = 'exchange'")
     ran = sigil("positions", "close", held[0].symbol, "--variant", "unhinged", "--reason", "x", project=empty_project)
     assert ran.status == 0, ran.err
     assert f"closed {held[0].symbol}" in ran.out
@@ -75,6 +77,18 @@ def test_a_session_that_does_not_run_is_flattened_all_the_same(sigil, empty_proj
     assert ran.status == 0, ran.err
     assert PostgresStore(database).open_positions() == []
     assert minutes_processed(database) == before
+    last = Journal(database).last_minute(Journal(database).running())
+    with database.transaction() as cursor:
+        cursor.execute("SELECT event, reason FROM alerts ORDER BY id")
+        told = cursor.fetchall()
+        cursor.execute(
+            "SELECT (extract(epoch FROM at) * 1000)::bigint, equity_usd, cash_usd, open_positions FROM equity_snapshots"
+            " ORDER BY at DESC LIMIT 1"
+        )
+        at_ms, equity, cash, count = cursor.fetchone()
+    assert told == [("exit", "manual")] + [("exit", "kill_switch")] * (len(held) - 1)
+    assert (at_ms, count) == (last + 60_000, 0)
+    assert equity == cash == pytest.approx(1000 + Journal(database).realized(), abs=1e-6)
     ran = sigil("flatten", "--variant", "unhinged", "--reason", "x", project=empty_project)
     assert (ran.status, ran.out.strip()) == (0, "unhinged: nothing was open; 0 still open")
     database.close()

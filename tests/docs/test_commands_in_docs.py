@@ -89,7 +89,7 @@ def test_the_demo_prints_the_table_and_shows_where_the_page_is(project):
     assert str(page) in done.stdout
     for variant in ("baseline", "moderate", "aggressive", "unhinged", "legacy"):
         assert variant in done.stdout
-    paper = dict(re.findall(r"^(\w+): (\d+) trades, balance .*; ended$", done.stdout, re.MULTILINE))
+    paper = dict(re.findall(r"^(\w+): (\d+) trades, equity .*; ended$", done.stdout, re.MULTILINE))
     assert set(paper) == {"baseline", "moderate", "aggressive", "unhinged"}
     for variant, trades in paper.items():
         row = next(line for line in done.stdout.splitlines() if line.startswith(f"│ {variant} "))

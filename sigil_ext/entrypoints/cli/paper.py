@@ -292,15 +292,17 @@ def _document(variant: str, report: SessionReport) -> dict[str, Any]:
     from sigil_ext.research.backtest_report import trade_row
 
     return {
-        "variant": variant, "trades": [trade_row(trade) for trade in report.trades], "balance": report.balance,
-        "rebuilt": report.rebuilt, "processed": report.processed, "finished": report.finished,
+        "variant": variant, "trades": [trade_row(trade) for trade in report.trades], "cash": report.cash,
+        "equity": report.equity, "open": report.open_positions, "rebuilt": report.rebuilt,
+        "processed": report.processed, "finished": report.finished,
     }  # fmt: skip
 
 
 def _sentence(r: dict[str, Any]) -> str:
+    held = f"{r['open']} open, " if r["open"] else ""
     return (
-        f"{r['variant']}: {len(r['trades'])} trades, balance {r['balance']:.2f} USD; {r['rebuilt']} minutes recovered, "
-        f"{r['processed']} processed; {ENDED if r['finished'] else STOPPED}"
+        f"{r['variant']}: {len(r['trades'])} trades, {held}equity {r['equity']:.2f} USD, cash {r['cash']:.2f} USD; "
+        f"{r['rebuilt']} minutes recovered, {r['processed']} processed; {ENDED if r['finished'] else STOPPED}"
     )
 
 
