@@ -48,7 +48,7 @@ class ExitRule:
 
     def atrs(self, multiplier: float, *, free: bool = False) -> ExitRule:
         """Return the rule with a stop of `multiplier` ATRs, within floor and cap or, `free`, without them."""
-        if free:  # a floor for entries without an ATR only, and no cap but a price above 0
+        if free:
             return replace(self, multiplier=multiplier, floor_pct=0.1, cap_pct=99.0)
         return replace(self, multiplier=multiplier)
 

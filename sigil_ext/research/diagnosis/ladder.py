@@ -49,14 +49,22 @@ def net_usd(buys: Sequence[Buy], exit_price: float, cost_rate: float) -> float:
 
 
 def rung(
-    label: str, kind: str, value: float | None, rule: ExitRule, positions: Sequence[Position], candles: Candles
+    label: str,
+    kind: str,
+    value: float | None,
+    rule: ExitRule,
+    positions: Sequence[Position],
+    candles: Candles,
+    *,
+    without_atr: ExitRule | None = None,
 ) -> Rung:
-    """Return `positions` (all of which have candles) under `rule`."""
+    """Return `positions` (all of which have candles) under `rule`; those that have no ATR under `without_atr`, if given."""
     walked, net, risk, size = [], [], [], []
     for p in positions:
         found = candles.of(p.symbol)
         assert found is not None
-        w = walk(found, p.buys, p.atr if p.atr == p.atr else found.atr_at(p.opened_at_ms), rule)
+        atr = p.atr if p.atr == p.atr else found.atr_at(p.opened_at_ms)
+        w = walk(found, p.buys, atr, rule if without_atr is None or atr == atr else without_atr)
         taken = p.buys[: w.buys]
         paid = sum(b.qty * b.price for b in taken)
         walked.append(w)
@@ -75,7 +83,7 @@ def climb(rule: ExitRule, positions: Sequence[Position], candles: Candles) -> tu
         *((f"{m:g} ATR, {clamp}", "clamped", m, rule.atrs(m)) for m in CLAMPED),
         *((f"{m:g} ATR", "free", m, rule.atrs(m, free=True)) for m in FREE),
     ]
-    stops = [rung(label, kind, value, r, positions, candles) for label, kind, value, r in wanted]
+    stops = [rung(label, kind, value, r, positions, candles, without_atr=rule) for label, kind, value, r in wanted]
     trails = [
         stops[0],
         *(rung(f"trail {m:g} ATR", "trail", m, rule.trailing(m), positions, candles) for m in TRAILS),

@@ -139,5 +139,11 @@ def test_a_free_stop_is_exactly_so_many_atrs_away_and_a_clamped_one_within_floor
     assert width["fixed 15 %"] == 15.0
 
 
+def test_an_entry_without_an_atr_keeps_its_stop_where_others_get_a_multiple_of_theirs():
+    early = position(3.0, atr=math.nan)  # no 14 hours of candles before it
+    stops, _ = climb(BARE, [early], candles_of(wandering(2)))
+    assert {r.walked[0].stop_pct for r in stops if r.kind in ("free", "clamped")} == {3.0}
+
+
 def test_days_without_an_entry_count_as_zero():
     assert by_day([position(1), position(50), position(51)], np.array([1.0, 2.0, 3.0])).tolist() == [1.0, 0.0, 5.0]
