@@ -10,6 +10,7 @@ Start at `MinuteStore.begin` and `drain`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -79,11 +80,23 @@ class MinuteStore(PostgresStore):
         """Write the operations that are not written yet, in the caller's transaction, in their order."""
         waiting = [op for op in self._waiting if not op.written]
         counts: dict[tuple[str, RefusalReason], RefusalCount] = {}
+        moves: list[Operation] = []
+        signals: list[Operation] = []
         for op in waiting:
-            if op.kind == "count_refusal":
-                _add(counts, *op.args)
-            else:
-                self._write(op)
+            match op.kind:
+                case "count_refusal":
+                    _add(counts, *op.args)
+                case "record_signal":
+                    signals.append(op)
+                case "move_stop":
+                    moves.append(op)
+                case _:
+                    self._write_moves(moves)  # whatever else happened to the position came after them
+                    moves = []
+                    self._write(op)
+        self._write_moves(moves)
+        if signals:
+            super().record_signals([op.args for op in signals])
         if counts:
             super().count_refusals([counts[key] for key in sorted(counts)])
         for op in waiting:
@@ -99,22 +112,21 @@ class MinuteStore(PostgresStore):
             case "increase":
                 position, at, price, qty, stop = op.args
                 super().increase(self.position_id(position), at=at, price=price, qty=qty, stop_price=stop)
-            case "move_stop":
-                position, at, stop, high = op.args
-                super().move_stop(self.position_id(position), at=at, stop_price=stop, high_water=high)
             case "close":
                 exit, ban, cooldown = op.args
                 super().close(replace(exit, position_id=self.position_id(exit.position_id)), ban, cooldown)
             case "trip":
                 super().trip(at=op.args[0], actor=op.args[1], reason=op.args[2])
-            case "record_signal":
-                super().record_signal(op.args[0], acted=op.args[1], reject_reason=op.args[2])
             case "excursions":
                 super().note_excursions(self.position_id(op.args[0]), op.args[1], op.args[2])
             case "downtime":
                 super().note_downtime(self.position_id(op.args[0]))
             case _:
                 raise AssertionError(op.kind)
+
+    def _write_moves(self, moves: Sequence[Operation]) -> None:
+        if moves:
+            super().move_stops([(self.position_id(op.args[0]), *op.args[1:]) for op in moves])
 
     def _later(self, kind: str, *args: Any, number: int = 0) -> None:
         op = Operation(kind, args, number=number)

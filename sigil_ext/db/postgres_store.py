@@ -19,7 +19,7 @@ from typing import Any
 
 import psycopg2
 from psycopg2.extensions import cursor
-from psycopg2.extras import Json, execute_values
+from psycopg2.extras import Json, execute_batch, execute_values
 
 from sigil_ext.db.common import (
     SYSTEM,
@@ -42,6 +42,7 @@ from sigil_ext.rules.types import (
     Entered,
     Entry,
     Exit,
+    ExitReason,
     OpenPosition,
     OperatorAct,
     Protection,
@@ -179,6 +180,12 @@ class PostgresStore:
             values = {"id": position_id, "at": at, "stop_price": stop_price, "high_water": high_water}
             cur.execute(_POSITIONS["move_stop"], values)
 
+    def move_stops(self, moves: Sequence[tuple[int, datetime, float, float]]) -> None:
+        """Note many moves at once, in their order: position, when, stop price, high water. Closed ones are passed over."""
+        rows = [{"id": number, "at": at, "stop_price": stop, "high_water": high} for number, at, stop, high in moves]
+        with self.database.transaction() as cur:
+            execute_batch(cur, _POSITIONS["move_stop"], rows)
+
     def close(self, exit: Exit, ban: BanPolicy, cooldown_until: datetime | None = None) -> Protection | None:
         with self.database.transaction() as cur:
             self._lock_symbol(cur, exit.symbol)
@@ -210,6 +217,28 @@ class PostgresStore:
         if not _one(cur)[0]:
             raise unknown_position(exit.position_id, self.variant)
         return False
+
+    def close_found(
+        self, position: OpenPosition, *, at: datetime, price: float | None, reason: ExitReason, fees_usd: float | None,
+        pnl_usd: float | None,
+    ) -> bool:  # fmt: skip
+        """Close the row of a position that no session manages; its symbol's protection stays. False: it was closed before.
+
+        Args:
+            price, fees_usd, pnl_usd: None where no price is known; the row then says neither price nor P&L.
+        """
+        values = {
+            "id": position.id, "symbol": row_symbol(position.symbol), "variant": self.variant, "price": price, "at": at,
+            "reason": reason, "fees_usd": fees_usd or 0.0, "pnl_usd": pnl_usd,
+        }  # fmt: skip
+        with self.database.transaction() as cur:
+            cur.execute(_POSITIONS["close_micro" if position.table == "micro_positions" else "close_paper"], values)
+            return bool(cur.rowcount)
+
+    def hold(self, symbol: str) -> None:
+        """Keep others from changing the symbol's protection or entering it until the caller's transaction is over."""
+        with self.database.transaction() as cur:
+            self._lock_symbol(cur, symbol)
 
     def note_excursions(self, position_id: int, mae_r: float, mfe_r: float) -> None:
         """Note how far a closed position went against its entry and in its favour, in R."""
@@ -355,6 +384,11 @@ class PostgresStore:
         with self.database.transaction() as cur:
             _insert_signal(cur, signal, acted=acted, reject_reason=reject_reason)
 
+    def record_signals(self, signals: Sequence[tuple[Signal, bool, str | None]]) -> None:
+        """Record many at once, in their order: the signal, whether it was acted upon, why it was not."""
+        with self.database.transaction() as cur:
+            execute_batch(cur, _RECORD["insert_signal"], [_signal_row(*signal) for signal in signals])
+
     def signals(self, since: datetime | None = None) -> list[tuple[Signal, bool, str | None]]:
         with self.database.transaction() as cur:
             cur.execute(_RECORD["signals"], {"since": since})
@@ -499,21 +533,22 @@ def _read_position(row: Sequence[Any]) -> OpenPosition:
 
 
 def _insert_signal(cur: cursor, signal: Signal, *, acted: bool, reject_reason: str | None) -> None:
-    cur.execute(
-        _RECORD["insert_signal"],
-        {
-            "symbol": row_symbol(signal.symbol),
-            "at": signal.at,
-            "rule": signal.rule,
-            "close": signal.close,
-            "highest_high": signal.highest_high,
-            "volume_ratio": signal.volume_ratio,
-            "rsi": signal.rsi,
-            "score": signal.score,
-            "acted": acted,
-            "reject_reason": reject_reason,
-        },
-    )
+    cur.execute(_RECORD["insert_signal"], _signal_row(signal, acted, reject_reason))
+
+
+def _signal_row(signal: Signal, acted: bool, reject_reason: str | None) -> dict[str, Any]:
+    return {
+        "symbol": row_symbol(signal.symbol),
+        "at": signal.at,
+        "rule": signal.rule,
+        "close": signal.close,
+        "highest_high": signal.highest_high,
+        "volume_ratio": signal.volume_ratio,
+        "rsi": signal.rsi,
+        "score": signal.score,
+        "acted": acted,
+        "reject_reason": reject_reason,
+    }
 
 
 def _read_signal(row: Sequence[Any]) -> tuple[Signal, bool, str | None]:
