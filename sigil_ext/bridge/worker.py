@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing import connection, get_context
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -86,10 +87,7 @@ def run_each(
                     on_progress(message.index, 1.0)
                     yield message.index, message.payload
                 else:
-                    wrong_use, sentence, trace = message.payload
-                    error = (UsageError if wrong_use else SimulationFailed)(sentence)
-                    error.__cause__ = SimulationFailed(trace)
-                    yield message.index, error
+                    yield message.index, error_of(message)
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(host.pid, signal.SIGKILL)  # the children are in its group
@@ -97,6 +95,27 @@ def run_each(
             with contextlib.suppress(BrokenPipeError):
                 host.stdin.close()
             host.wait()
+
+
+def error_of(message: Message) -> SigilError:
+    """Return the error that a "failed" message tells of, the traceback as its cause."""
+    wrong_use, sentence, trace = message.payload
+    error = UsageError(sentence) if wrong_use else SimulationFailed(sentence)
+    error.__cause__ = SimulationFailed(trace)
+    return error
+
+
+def outcome_of(
+    index: int, request: SimulationRequest, progress: Callable[[float], None] = lambda share: None
+) -> Message:
+    """Run `request` in this process and return a "done" or "failed" message: nothing is raised across its border."""
+    try:
+        return Message(index, "done", simulate(request, progress))
+    except SigilError as error:
+        return Message(index, "failed", (isinstance(error, UsageError), str(error), traceback.format_exc()))
+    except Exception as error:  # noqa: BLE001 (the border of a process: what is not said here is lost)
+        sentence = f"{request.label}: {type(error).__name__}: {error}; --debug shows where"
+        return Message(index, "failed", (False, sentence, traceback.format_exc()))
 
 
 def _read(stream: IO[bytes]) -> Message | None:
@@ -154,8 +173,6 @@ def _send(out: IO[bytes], message: Message) -> None:
 
 
 def _child(index: int, request: SimulationRequest, sender: Any) -> None:
-    import traceback
-
     told = 0.0
 
     def progress(share: float) -> None:
@@ -164,14 +181,7 @@ def _child(index: int, request: SimulationRequest, sender: Any) -> None:
             told = share
             sender.send(Message(index, "progress", share))
 
-    try:
-        message = Message(index, "done", simulate(request, progress))
-    except SigilError as error:
-        message = Message(index, "failed", (isinstance(error, UsageError), str(error), traceback.format_exc()))
-    except Exception as error:  # noqa: BLE001 (the border of a process: what is not said here is lost)
-        sentence = f"{request.label}: {type(error).__name__}: {error}; --debug shows where"
-        message = Message(index, "failed", (False, sentence, traceback.format_exc()))
-    sender.send(message)
+    sender.send(outcome_of(index, request, progress))
     sender.close()
 
 

@@ -33,12 +33,11 @@ TRADE_LIBRARIES = ("jesse", "numpy", "numba")
 
 
 class CellStore:
-    """The cells of one engine on one market's candles."""
+    """The cells of one engine on one market's candles, over any part of its time."""
 
     def __init__(self, project: Project, engine: str, market: Market) -> None:
         folder = project.storage / "research" / "cells"
         self.path = folder / f"{engine}-{code_hash(engine)[:12]}-{candles_hash(market)[:12]}.sqlite"
-        self._period = (market.start_ms, market.finish_ms)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._link = sqlite3.connect(self.path, timeout=60, isolation_level=None)
@@ -57,26 +56,26 @@ class CellStore:
     def __exit__(self, *_: object) -> None:
         self._link.close()
 
-    def get(self, run: Variant) -> CellTrades | None:
-        """Return what was kept of `run` over the market's period, None where nothing was."""
+    def get(self, run: Variant, market: Market) -> CellTrades | None:
+        """Return what was kept of `run` over the period of `market`, None where nothing was."""
         with self._told():
             row = self._link.execute(
                 "SELECT final_equity, refused, trades FROM cells WHERE key = ? AND start_ms = ? AND finish_ms = ?",
-                (settings_hash(run), *self._period),
+                (settings_hash(run), *_period(market)),
             ).fetchone()
             return None if row is None else CellTrades(_unpacked(row[2]), row[0], json.loads(row[1]))
 
-    def known(self) -> set[str]:
-        """Return the hashes of the settings that are kept for the market's period."""
+    def known(self, market: Market) -> set[str]:
+        """Return the hashes of the settings that are kept for the period of `market`."""
         with self._told():
-            rows = self._link.execute("SELECT key FROM cells WHERE start_ms = ? AND finish_ms = ?", self._period)
+            rows = self._link.execute("SELECT key FROM cells WHERE start_ms = ? AND finish_ms = ?", _period(market))
             return {key for (key,) in rows}
 
-    def put(self, run: Variant, cell: CellTrades) -> None:
-        """Keep what `run` came to over the market's period."""
+    def put(self, run: Variant, market: Market, cell: CellTrades) -> None:
+        """Keep what `run` came to over the period of `market`."""
         row = (
             settings_hash(run),
-            *self._period,
+            *_period(market),
             cell.final_equity,
             json.dumps(cell.signals_refused),
             _packed(cell.trades),
@@ -84,12 +83,12 @@ class CellStore:
         with self._told():
             self._link.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def forget(self, runs: Iterable[Variant]) -> None:
-        """Drop what is kept of `runs`."""
+    def forget(self, runs: Iterable[Variant], market: Market) -> None:
+        """Drop what is kept of `runs` over the period of `market`."""
         with self._told():
             self._link.executemany(
                 "DELETE FROM cells WHERE key = ? AND start_ms = ? AND finish_ms = ?",
-                [(settings_hash(run), *self._period) for run in runs],
+                [(settings_hash(run), *_period(market)) for run in runs],
             )
 
     @contextlib.contextmanager
@@ -98,6 +97,10 @@ class CellStore:
             yield
         except (sqlite3.Error, zlib.error, ValueError, KeyError) as error:
             raise _broken(self.path, error) from error
+
+
+def _period(market: Market) -> tuple[int, int]:
+    return market.start_ms, market.finish_ms
 
 
 def settings_hash(run: Variant) -> str:

@@ -6,8 +6,7 @@ Start at `run_grid`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,9 +18,10 @@ from sigil_ext.research.grid.report import GridFacts, build_document
 from sigil_ext.research.grid.summary import Span, Summary, fold_spans, summarise
 from sigil_ext.research.kernel.trades import CellTrades
 from sigil_ext.services.cell_store import CellStore, settings_hash
-from sigil_ext.services.grid_engines import ENGINES, Hands, Talk
+from sigil_ext.services.grid_cells import Workshop, run_kept
+from sigil_ext.services.grid_engines import Hands, Talk, demand_hands
 from sigil_ext.services.grid_verify import verify
-from sigil_ext.services.market import CandleSource, Market, clock, read_market
+from sigil_ext.services.market import CandleSource, clock, read_market
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 
@@ -64,27 +64,25 @@ def run_grid(
     Raises:
         UsageError: the grid or the period cannot be. SigilError: the kernel's trades are not Jesse's, or nothing could run.
     """
-    demand_size(plan)
-    if plan.objective not in OBJECTIVES:
-        raise UsageError(f"no objective '{plan.objective}'; known: {', '.join(OBJECTIVES)}")
+    demand_sense(plan)
     cells = cross(plan.variants, plan.axes)
     runs = {cell.index: cell.run for cell in cells if cell.run is not None}
     market = read_market(runs.values(), plan.candles, plan.start_ms, plan.finish_ms, plan.exchange)
     period = (market.start_ms, market.finish_ms)
     folds = _folds(period, plan.folds)
     with CellStore(project, plan.engine, market) as store:
-        if plan.fresh:
-            store.forget(runs.values())
-        tried_before = len(store.known() - {settings_hash(run) for run in runs.values()})
-        summaries, failed = _run_cells(market, runs, plan, store, lambda c, r: _summary(c, r, period, folds), tell, say)
+        tried_before = len(store.known(market) - {settings_hash(run) for run in runs.values()})
+        shop = Workshop(plan.engine, plan.hands, store, plan.fresh)
+        talk = counting(f"{plan.engine} cells", len(runs), tell, say)
+        summaries, failed = run_kept(shop, market, runs, lambda c, r: _summary(c, r, period, folds), talk)
         if not summaries:
             raise SigilError(f"no cell could be run; the first one: {next(iter(failed.values()))}")
         verification = None
         if plan.engine == "kernel" and plan.verify:
-            ran = {i: runs[i] for i in summaries}
-            verification = verify(
-                market, ran, plan.verify, store, plan.hands, random.SystemRandom().getrandbits(32), tell
-            )
+            ran = {index: runs[index] for index in summaries}
+            seed = random.SystemRandom().getrandbits(32)
+            checking = counting("checked against Jesse", min(plan.verify, len(ran)), tell, say)
+            verification = verify(market, ran, plan.verify, store, plan.hands, seed, checking)
     facts = GridFacts(
         plan.variants, plan.axes, plan.engine, period, tuple(market.symbols), plan.candles_name, plan.exchange,
         market.intervals, plan.objective, plan.least_trades, tuple(folds), verification, tried_before,
@@ -93,12 +91,27 @@ def run_grid(
     return build_document(facts, cells, summaries, problems)
 
 
-def demand_size(plan: GridPlan) -> None:
-    """Refuse more cells than anybody means.
+def counting(what: str, of: int, tell: Tell, say: Say) -> Talk:
+    """Return a talk that adds up the parts it is told and tells how much of `of` is done."""
+    done = 0.0
+
+    def part(worth: float) -> None:
+        nonlocal done
+        done += worth
+        tell(what, done, of)
+
+    tell(what, done, of)
+    return Talk(part, say)
+
+
+def demand_sense(plan: GridPlan) -> None:
+    """Refuse what cannot be meant before anything is read or run: the count, the objective, the hands.
 
     Raises:
-        UsageError: with the count and the way out.
+        UsageError: with the way out.
     """
+    if plan.objective not in OBJECTIVES:
+        raise UsageError(f"no objective '{plan.objective}'; known: {', '.join(OBJECTIVES)}")
     count, most = cell_count(len(plan.variants), plan.axes), MOST_CELLS[plan.engine]
     if count > most and not plan.confirmed:
         product = " x ".join(str(n) for n in (len(plan.variants), *(len(axis.values) for axis in plan.axes)))
@@ -106,6 +119,7 @@ def demand_size(plan: GridPlan) -> None:
             f"{count:,d} cells ({product}) are more than --engine {plan.engine} takes unasked ({most:,d}); "
             "name fewer values, or say --yes"
         )
+    demand_hands(plan.engine, plan.hands)
 
 
 def _folds(period: Span, folds: int) -> list[Span]:
@@ -119,51 +133,3 @@ def _folds(period: Span, folds: int) -> list[Span]:
 
 def _summary(cell: CellTrades, run: Variant, period: Span, folds: Sequence[Span]) -> Summary:
     return summarise(cell, run.settings.sizing.starting_balance, period, folds)
-
-
-def _run_cells(
-    market: Market,
-    runs: Mapping[int, Variant],
-    plan: GridPlan,
-    store: CellStore,
-    reduce: Callable[[CellTrades, Variant], Summary],
-    tell: Tell,
-    say: Say,
-) -> tuple[dict[int, Summary], dict[int, str]]:
-    """Return the summaries of the cells that ran, now or before, and the sentences of those that failed, by index.
-
-    Cells of the same settings are run once. What is done is kept at once, so that a later call goes on from there.
-    """
-    by_settings: dict[str, list[int]] = {}
-    for index, run in runs.items():
-        by_settings.setdefault(settings_hash(run), []).append(index)
-    summaries: dict[int, Summary] = {}
-    failed: dict[int, str] = {}
-    waiting: list[list[int]] = []
-    for indices in by_settings.values():
-        kept = store.get(runs[indices[0]])
-        if kept is None:
-            waiting.append(indices)
-        else:
-            summaries |= dict.fromkeys(indices, reduce(kept, runs[indices[0]]))
-    if summaries:
-        say(f"{len(summaries):,d} of {len(runs):,d} cells are kept from before (--fresh runs them again)")
-    done = float(len(by_settings) - len(waiting))
-    what = f"{plan.engine} cells"
-    tell(what, done, len(by_settings))
-
-    def part(worth: float) -> None:
-        nonlocal done
-        done += worth
-        tell(what, done, len(by_settings))
-
-    if waiting:
-        firsts = [runs[indices[0]] for indices in waiting]
-        with closing(ENGINES[plan.engine](market, firsts, plan.hands, Talk(part, say))) as outcomes:
-            for number, outcome in outcomes:
-                if isinstance(outcome, SigilError):
-                    failed |= dict.fromkeys(waiting[number], str(outcome))
-                    continue
-                store.put(firsts[number], outcome)
-                summaries |= dict.fromkeys(waiting[number], reduce(outcome, firsts[number]))
-    return summaries, failed

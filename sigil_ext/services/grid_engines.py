@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from sigil_ext.bridge.ray_runs import demand_cluster, run_each_on_ray
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult
 from sigil_ext.bridge.worker import run_each
 from sigil_ext.errors import SigilError, SimulationFailed, UsageError
@@ -41,6 +42,19 @@ class Hands:
     ray: str | None = None
 
 
+def demand_hands(engine: str, hands: Hands) -> None:
+    """Refuse hands that cannot do the work, before any work is done.
+
+    Raises:
+        UsageError: Ray for the kernel, or no cluster at the address.
+    """
+    if hands.ray is None:
+        return
+    if engine == "kernel":
+        raise UsageError("--ray is for --engine jesse; the kernel uses the processors of this machine (--workers)")
+    demand_cluster(hands.ray)
+
+
 def run_jesse(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk) -> Outcomes:
     """Yield (index, outcome) of each of `runs`, a failed one with its error."""
     if hands.ray is not None:
@@ -67,10 +81,8 @@ def run_kernel(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk
     """Yield (index, outcome) of each of `runs`.
 
     Raises:
-        UsageError: Ray was asked for. UnsupportedAxis: a key or value that the kernel cannot run.
+        UnsupportedAxis: a key or value that the kernel cannot run.
     """
-    if hands.ray is not None:
-        raise UsageError("--ray is for --engine jesse; the kernel uses the processors of this machine (--workers)")
     prepared = KernelMarket.of(market.candles, market.start_ms, market.finish_ms)
     for first in range(0, len(runs), KERNEL_CHUNK):
         chunk = [run.settings for run in runs[first : first + KERNEL_CHUNK]]
@@ -103,8 +115,12 @@ def _kernel_chunk(
 
 
 def _on_ray(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk) -> Outcomes:
-    raise UsageError("--ray is not in this version; leave it out, cells are then run in processes of this machine")
-    yield  # a generator
+    assert hands.ray is not None
+    requests = [SimulationRequest(r, {}, market.start_ms, market.finish_ms, market.exchange) for r in runs]
+    with closing(run_each_on_ray(hands.ray, market.candles, requests, hands.workers)) as ended:
+        for index, outcome in ended:
+            talk.part(1)
+            yield index, _cell(outcome)
 
 
 def _cell(outcome: SimulationResult | SigilError) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -29,7 +29,7 @@ def verify(
     store: CellStore,
     hands: Hands,
     seed: int,
-    tell: Callable[[str, float, int], None],
+    talk: Talk,
 ) -> dict[str, Any]:
     """Run `count` of `runs` (index -> variant), drawn by `seed`, through Jesse and compare them with what `store` keeps.
 
@@ -39,23 +39,16 @@ def verify(
     """
     chosen = sorted(random.Random(seed).sample(sorted(runs), min(count, len(runs))))
     firsts = [runs[index] for index in chosen]
-    done, trades = 0.0, 0
-    tell("checked against Jesse", done, len(chosen))
-
-    def part(worth: float) -> None:
-        nonlocal done
-        done += worth
-        tell("checked against Jesse", done, len(chosen))
-
-    with closing(run_jesse(market, firsts, Hands(hands.workers), Talk(part))) as outcomes:
+    trades = 0
+    with closing(run_jesse(market, firsts, Hands(hands.workers), talk)) as outcomes:
         for number, outcome in outcomes:
             if isinstance(outcome, SigilError):
                 raise outcome
-            kept = store.get(firsts[number])
+            kept = store.get(firsts[number], market)
             assert kept is not None
             difference = first_difference(kept, outcome, market.symbols)
             if difference is not None:
-                store.forget(runs.values())
+                store.forget(runs.values(), market)
                 raise KernelDiffers(
                     f"the kernel is not Jesse on {_named(firsts[number])}: {difference}. The grid is not shown; run it with "
                     "--engine jesse, and report this"

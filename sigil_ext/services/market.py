@@ -45,6 +45,22 @@ class Market:
         """The symbols by name, the order in which both engines number them."""
         return sorted(self.candles)
 
+    def cut(self, start_ms: int, finish_ms: int, runs: Iterable[Run]) -> Market:
+        """Return the part [start_ms, finish_ms) of this market, with the warm-up that `runs` need and no candle after it.
+
+        Raises:
+            CandleError: no candle lies in it.
+        """
+        warm_from = start_ms - _warmup_minutes(tuple(runs)) * MINUTE_MS
+        rows = {}
+        for symbol, all_rows in self.candles.items():
+            first, last = np.searchsorted(all_rows[:, 0], (warm_from, finish_ms))
+            if last > np.searchsorted(all_rows[:, 0], start_ms):
+                rows[symbol] = all_rows[first:last]
+        if not rows:
+            raise CandleError(f"there are no candles from {clock(start_ms)} to {clock(finish_ms)}")
+        return Market(rows, start_ms, finish_ms, {s: self.intervals[s] for s in rows}, self.exchange)
+
     def write(self, folder: Path) -> dict[str, Path]:
         """Write the candles where simulation processes map them, and return the files."""
         files = {symbol: folder / f"{symbol}.npy" for symbol in self.candles}

@@ -137,6 +137,8 @@ def test_a_combination_that_cannot_be_is_reported_and_the_others_run(project: Pr
         (("--variant", "baseline", "--folds", "40"), "--folds 40 is more than the 7 day(s)"),
         (("--variant", "baseline", "--objective", "luck"), "no objective 'luck'; known: net_pnl"),
         (("--variant", "baseline", "--engine", "gpu"), "'gpu' is not one of"),
+        (("--variant", "baseline", "--ray", "cluster"), "--ray 'cluster' is not HOST:PORT"),
+        (("--variant", "baseline", "--ray", "local", "--engine", "kernel"), "--ray is for --engine jesse"),
         (("--variant", "baseline", "--json", "/dev/null/x.json"), "cannot write the result to /dev/null/x.json"),
     ],
 )  # fmt: skip

@@ -32,7 +32,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("sigil_ext.entrypoints.cli.compare:compare", "Two variants, runs or paper periods: which is better?"),
     "config": ("sigil_ext.entrypoints.cli.config:config", "Show and check the settings of variants."),
     "db": ("sigil_ext.entrypoints.cli.db:db", "The embedded PostgreSQL; backup and restore of any database."),
-    "diagnose": ("sigil_ext.entrypoints.cli.diagnose:diagnose", "Why hard stops fire, and what others would have done."),
+    "diagnose": (
+        "sigil_ext.entrypoints.cli.diagnose:diagnose",
+        "Why hard stops fire, and what others would have done.",
+    ),
     "doctor": ("sigil_ext.entrypoints.cli.doctor:doctor", "What Sigil needs around it: each line ok or what to do."),
     "feed": ("sigil_ext.entrypoints.cli.feed:feed", "Publish minutes into a Redis stream; how it stands."),
     "flatten": ("sigil_ext.entrypoints.cli.flatten:flatten", "Close everything a variant holds, verified."),
@@ -48,6 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("sigil_ext.entrypoints.cli.run:run", "Jesse's dashboard in the browser."),
     "status": ("sigil_ext.entrypoints.cli.status:status", "All variants side by side: alive, equity, what is wrong."),
     "universe": ("sigil_ext.entrypoints.cli.universe:universe", "Which symbols may be entered, and why."),
+    "walkforward": (
+        "sigil_ext.entrypoints.cli.walkforward:walkforward",
+        "Choose on one window, trade the next, roll on.",
+    ),
 }
 
 

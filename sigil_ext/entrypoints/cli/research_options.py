@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +15,7 @@ from sigil_ext.errors import UsageError
 from sigil_ext.settings.project import Project
 
 if TYPE_CHECKING:
+    from sigil_ext.services.grid import GridPlan
     from sigil_ext.services.market import CandleSource
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,6 +41,79 @@ def market_options() -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def cell_options() -> Callable[[F], F]:
+    """What a grid is made of and who runs it: axes, engine, hands, objective, verification."""
+
+    def decorate(command: F) -> F:
+        for option in reversed((
+            click.option(
+                "--axis", "axes", multiple=True, metavar="KEY=VALUES",
+                help="A setting and its values: hard_stop.multiplier=1.0:4.0:0.25 or flat.after=4h,8h. Repeatable.",
+            ),
+            click.option(
+                "--engine", type=click.Choice(["kernel", "jesse"]), default="kernel", show_default=True,
+                help="The compiled engine, or Jesse's own.",
+            ),
+            click.option("--workers", type=click.IntRange(1, 1024), help="Cells at once.  [default: one a processor]"),
+            click.option(
+                "--ray", metavar="ADDRESS", help="Jesse's cells as tasks of a Ray cluster: HOST:PORT, or local to start one.",
+            ),
+            click.option(
+                "--objective", default="net_pnl", show_default=True, metavar="NAME",
+                help="What best means: net_pnl, avg_r, profit_factor, pnl_by_drawdown.",
+            ),
+            click.option(
+                "--least-trades", type=click.IntRange(1), default=1, show_default=True,
+                help="A cell with fewer is never the best.",
+            ),
+            click.option(
+                "--verify", type=click.IntRange(1, 1000), default=2, show_default=True,
+                help="Cells of the kernel that Jesse runs again.",
+            ),
+            click.option("--no-verify", is_flag=True, help="Trust the kernel unchecked; the result says so."),
+            click.option("--fresh", is_flag=True, help="Run every cell, also those kept from before."),
+            click.option("--yes", is_flag=True, help="A huge number of cells is meant."),
+        )):  # fmt: skip
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def grid_plan(project: Project, options: Mapping[str, Any], folds: int = 0) -> GridPlan:
+    """Return the plan that `variant_option`, `set_option`, `market_options` and `cell_options` describe.
+
+    Raises:
+        UsageError: no variant, or one of the options cannot be.
+    """
+    from sigil_ext.research.grid.axes import parse_axes
+    from sigil_ext.services.backtest import parse_instant
+    from sigil_ext.services.grid import GridPlan
+    from sigil_ext.services.grid_engines import Hands
+    from sigil_ext.settings.overlays import load_variant
+
+    if not options["variants"]:
+        raise UsageError("--variant is missing; example: --variant baseline --axis hard_stop.multiplier=1:4:0.5")
+    source, source_name = plain_source(project, options["candles"], options["symbols"], options["exchange"])
+    return GridPlan(
+        variants=tuple(load_variant(name, options["overrides"]) for name in dict.fromkeys(options["variants"])),
+        axes=parse_axes(options["axes"]),
+        candles=source,
+        candles_name=source_name,
+        engine=options["engine"],
+        start_ms=parse_instant(options["start"], "--start") if options["start"] else None,
+        finish_ms=parse_instant(options["finish"], "--finish") if options["finish"] else None,
+        exchange=options["exchange"],
+        hands=Hands(options["workers"], options["ray"]),
+        folds=folds,
+        verify=0 if options["no_verify"] else options["verify"],
+        fresh=options["fresh"],
+        objective=options["objective"],
+        least_trades=options["least_trades"],
+        confirmed=options["yes"],
+    )
 
 
 def plain_source(project: Project, candles: str | None, symbols: str | None, exchange: str) -> tuple[CandleSource, str]:

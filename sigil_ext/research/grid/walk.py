@@ -1,0 +1,260 @@
+"""Walk-forward: choose on one window, trade the next, roll on. The windows, the choice and the document, nothing that runs.
+
+Start at `windows_of` and `build_walk`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sigil_ext.errors import UsageError
+from sigil_ext.research.backtest_stats import DAY_MS, iso, json_safe
+from sigil_ext.research.grid.axes import Axis
+from sigil_ext.research.grid.cells import Cell
+from sigil_ext.research.grid.figures import OBJECTIVES, daily_pnl, figures_of, score
+from sigil_ext.research.grid.summary import Span
+from sigil_ext.research.statistics import bootstrap_mean, bootstrap_sharpe, bootstrap_total, proportion
+from sigil_ext.settings.overlays import Variant, flatten
+
+SEED = 20251121
+WINDOW_FIGURES = (
+    "trades", "net_pnl_usd", "avg_trade_r", "win_rate", "win_rate_needed", "hard_stop_share", "profit_factor",
+    "max_drawdown_usd",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Cells are judged on [train_ms, trade_ms), the one chosen trades [trade_ms, finish_ms)."""
+
+    train_ms: int
+    trade_ms: int
+    finish_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What came of a window: the score and figures of the cell chosen (None: none qualified), and its trades in the next.
+
+    `own` is what each variant, as its overlay has it, traded meanwhile.
+    """
+
+    window: Window
+    chosen: int | None
+    train: Mapping[str, Any] | None
+    trades: NDArray[np.void]
+    own: Mapping[str, NDArray[np.void]]
+    cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class WalkFacts:
+    """What was asked for."""
+
+    variants: tuple[Variant, ...]
+    axes: tuple[Axis, ...]
+    engine: str
+    symbols: tuple[str, ...]
+    candles: str
+    exchange: str
+    objective: str
+    least_trades: int
+    train: str
+    trade: str
+    anchored: bool
+    stand_aside: bool
+    starting_balance: float
+    verification: Mapping[str, Any] | None
+
+
+def windows_of(period: Span, train_ms: int, trade_ms: int, anchored: bool) -> list[Window]:
+    """Return the windows that fit into `period`; the last one may trade for less than `trade_ms`.
+
+    Args:
+        anchored: every window is judged from the very start on, not over `train_ms` only.
+    Raises:
+        UsageError: not one window fits.
+    """
+    start, finish = period
+    if start + train_ms >= finish:
+        raise UsageError(
+            f"there is no time left to trade: the candles cover {_days(finish - start)}, --train takes {_days(train_ms)}; "
+            "take a shorter --train or more candles"
+        )
+    windows = []
+    begin = start + train_ms
+    while begin < finish:
+        windows.append(Window(start if anchored else begin - train_ms, begin, min(begin + trade_ms, finish)))
+        begin += trade_ms
+    return windows
+
+
+def choose(
+    figures: Mapping[int, Mapping[str, Any]], objective: str, least_trades: int, stand_aside: bool
+) -> int | None:
+    """Return the best cell by `objective`, None where none traded enough, or none made money and `stand_aside` is set."""
+    scores = {index: score(objective, f, least_trades) for index, f in figures.items()}
+    best = max(scores, key=lambda index: (scores[index], -index), default=None)
+    if best is None or not math.isfinite(scores[best]):
+        return None
+    return None if stand_aside and figures[best]["net_pnl_usd"] <= 0 else best
+
+
+def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]) -> dict[str, Any]:
+    """Return the document of a walk, JSON-able, nothing rounded."""
+    period = (walked[0].window.trade_ms, walked[-1].window.finish_ms)
+    trades = np.concatenate([w.trades for w in walked])
+    daily = daily_pnl(trades, *period)
+    figures = figures_of(trades, facts.starting_balance)
+    document: dict[str, Any] = {
+        "title": f"{', '.join(v.name for v in facts.variants)}: {len(cells):,d} cells, {facts.train} to choose, "
+        f"{facts.trade} to trade, {len(walked)} windows",
+        "engine": facts.engine,
+        "verification": facts.verification,
+        "start": iso(walked[0].window.train_ms),
+        "traded_from": iso(period[0]),
+        "finish": iso(period[1]),
+        "symbols": list(facts.symbols),
+        "candles": facts.candles,
+        "exchange": facts.exchange,
+        "variants": [v.name for v in facts.variants],
+        "axes": [{"key": axis.key, "values": list(axis.values)} for axis in facts.axes],
+        "objective": facts.objective,
+        "objective_words": OBJECTIVES[facts.objective][0],
+        "least_trades": facts.least_trades,
+        "train": facts.train,
+        "trade": facts.trade,
+        "anchored": facts.anchored,
+        "stand_aside": facts.stand_aside,
+        "starting_balance": facts.starting_balance,
+        "cells": len(cells),
+        "windows": [_window(cells, w) for w in walked],
+        "out": {
+            "figures": figures,
+            "days": _day_names(period, len(daily)),
+            "daily_pnl_usd": daily.tolist(),
+            "statistics": {
+                "total_usd": bootstrap_total(daily, seed=SEED).document(),
+                "mean_daily_usd": bootstrap_mean(daily, seed=SEED).document(),
+                "sharpe_daily": bootstrap_sharpe(daily, seed=SEED).document(),
+                "win_rate": proportion(figures["wins"], figures["trades"]).document(),
+            },
+        },
+        "own": _own(facts, walked, period),
+        "choices": _choices(walked),
+        "config": {v.name: flatten(v.settings) for v in facts.variants},
+    }
+    document["sentences"] = _sentences(document)
+    document["notes"] = _notes(facts, document)
+    safe: dict[str, Any] = json_safe(document)
+    return safe
+
+
+def _window(cells: Sequence[Cell], walked: Walked) -> dict[str, Any]:
+    window = walked.window
+    out = figures_of(walked.trades, 1.0)
+    return {
+        "train": iso(window.train_ms),
+        "trade": iso(window.trade_ms),
+        "finish": iso(window.finish_ms),
+        "chosen": walked.chosen,
+        "label": None if walked.chosen is None else cells[walked.chosen].label,
+        "variant": None if walked.chosen is None else cells[walked.chosen].variant,
+        "values": None if walked.chosen is None else dict(cells[walked.chosen].values),
+        "in": None if walked.train is None else {k: walked.train[k] for k in WINDOW_FIGURES},
+        "out": {k: out[k] for k in WINDOW_FIGURES},
+        "cells": walked.cells,
+    }
+
+
+def _own(facts: WalkFacts, walked: Sequence[Walked], period: Span) -> list[dict[str, Any]]:
+    found = []
+    for variant in facts.variants:
+        trades = np.concatenate([w.own[variant.name] for w in walked])
+        figures = figures_of(trades, variant.settings.sizing.starting_balance)
+        found.append(
+            {
+                "variant": variant.name,
+                "figures": {k: figures[k] for k in WINDOW_FIGURES},
+                "daily_pnl_usd": daily_pnl(trades, *period).tolist(),
+            }
+        )
+    return found
+
+
+def _choices(walked: Sequence[Walked]) -> dict[str, Any]:
+    """Return how steady the choice was, and how much of what was seen in sample came out of it, per day."""
+    chosen = [w.chosen for w in walked]
+    both = [w for w in walked if w.chosen is not None and w.train is not None]
+    inside = sum(w.train["net_pnl_usd"] for w in both if w.train)
+    outside = sum(float(w.trades["pnl_usd"].sum()) for w in both)
+    days_in = sum(w.window.trade_ms - w.window.train_ms for w in both) / DAY_MS
+    days_out = sum(w.window.finish_ms - w.window.trade_ms for w in both) / DAY_MS
+    per_day_in, per_day_out = (inside / days_in, outside / days_out) if both else (None, None)
+    return {
+        "different": len({c for c in chosen if c is not None}),
+        "changed": sum(a != b for a, b in pairwise(chosen)),
+        "stood_aside": sum(c is None for c in chosen),
+        "per_day_in_usd": per_day_in,
+        "per_day_out_usd": per_day_out,
+        "efficiency": per_day_out / per_day_in if per_day_in and per_day_out is not None and per_day_in > 0 else None,
+    }
+
+
+def _sentences(document: Mapping[str, Any]) -> list[str]:
+    figures, statistics, choices = document["out"]["figures"], document["out"]["statistics"], document["choices"]
+    total = statistics["total_usd"]
+    said = [
+        f"Out of sample: {figures['trades']:,d} trades, {figures['net_pnl_usd']:+,.2f} USD over {len(document['windows'])} windows"
+        + (
+            f"; 95 % interval {total['low']:+,.2f} to {total['high']:+,.2f}."
+            if total["low"] is not None and math.isfinite(total["low"])
+            else f"; no interval: {total['reason']}."
+        )
+    ]
+    if figures["win_rate_needed"] is not None:
+        said.append(f"Win rate {figures['win_rate']:.0%} had, {figures['win_rate_needed']:.0%} needed.")
+    if choices["per_day_in_usd"] is not None:
+        said.append(
+            f"A day in sample made {choices['per_day_in_usd']:+,.2f} USD, a day out of sample {choices['per_day_out_usd']:+,.2f}"
+            + ("." if choices["efficiency"] is None else f": {choices['efficiency']:.0%} of it was left.")
+        )
+    kept = ", ".join(f"{own['variant']} {own['figures']['net_pnl_usd']:+,.2f}" for own in document["own"])
+    said.append(f"The variants as they are, over the same windows: {kept} USD.")
+    said.append(
+        f"{choices['different']} different cells were chosen, the choice changed {choices['changed']} times"
+        + (f", {choices['stood_aside']} windows were not traded." if choices["stood_aside"] else ".")
+    )
+    return said
+
+
+def _notes(facts: WalkFacts, document: Mapping[str, Any]) -> list[str]:
+    from sigil_ext.research.grid.notes import verified_sentence
+
+    notes = [verified_sentence(facts.verification)] if facts.engine == "kernel" else []
+    notes += [
+        f"The cell with the best {document['objective_words']} "
+        + ("since the start" if facts.anchored else f"over {facts.train}")
+        + f" is traded for the next {facts.trade}; nothing after the choice is known to it.",
+        "Each window is a run of its own: it begins flat, without cooldowns and bans from before, and what is open at its end "
+        "is closed there (session_end).",
+        "The account goes on from window to window: the balance at the start of one is what the last one left.",
+    ]
+    return notes
+
+
+def _day_names(period: Span, days: int) -> list[str]:
+    first = period[0] // DAY_MS
+    return [datetime.fromtimestamp((first + n) * DAY_MS / 1000, UTC).strftime("%Y-%m-%d") for n in range(days)]
+
+
+def _days(ms: int) -> str:
+    return f"{ms / DAY_MS:.1f} days"

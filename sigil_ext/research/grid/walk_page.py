@@ -1,0 +1,191 @@
+"""One self-contained HTML page for a walk-forward. Everything that comes from the document is escaped. Start at `render_walk`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from sigil_ext.research.backtest_format import NOTHING, shown
+from sigil_ext.research.grid.cells import short_label, shown_value
+from sigil_ext.research.grid.charts import style_of
+from sigil_ext.research.page import whole_page
+
+Document = Mapping[str, Any]
+Figure = dict[str, Any]
+FACTS = (
+    ("trades", "trades", "count"), ("net P&L", "net_pnl_usd", "signed_usd"), ("a trade", "avg_trade_usd", "signed_usd"),
+    ("win rate", "win_rate", "percent"), ("needed", "win_rate_needed", "percent"), ("payoff", "payoff_ratio", "ratio"),
+    ("hard stops", "hard_stop_share", "percent"), ("drawdown, closed", "max_drawdown_pct", "pct"),
+    ("profit factor", "profit_factor", "ratio"),
+)  # fmt: skip
+
+
+def render_walk(document: Document) -> str:
+    """Return the whole page as HTML."""
+    figures: dict[str, Any] = {"curve": _curve(document)}
+    choices = [(f"choice-{n}", axis["key"], _choice(document, axis)) for n, axis in enumerate(document["axes"])]
+    figures |= {name: figure for name, _, figure in choices}
+    body = [
+        _header(document),
+        _out(document),
+        _chart("curve", "Closed P&L out of sample, added up", 380),
+        _windows(document),
+        "<h2>What was chosen</h2>" if choices else "",
+        f'<div class="grid">{"".join(_chart(name, key, 260) for name, key, _ in choices)}</div>' if choices else "",
+        f'<section class="card"><h3>Before you believe it</h3>{_list(document["notes"])}</section>',
+    ]
+    return whole_page("Sigil walk-forward", body, {"figures": figures}, script="page.start();", style=STYLE)
+
+
+STYLE = ".worth{display:grid;grid-template-columns:minmax(240px,1fr) minmax(0,2.4fr);gap:16px;margin:0 0 16px}.worth>.card{margin:0}@media(max-width:760px){.worth{grid-template-columns:minmax(0,1fr)}}"
+
+
+def _header(document: Document) -> str:
+    start, finish = (document[k].replace("T", " ")[:16] for k in ("start", "finish"))
+    axes = "; ".join(
+        f"<code>{escape(a['key'])}</code> {escape(', '.join(shown_value(v) for v in a['values']))}"
+        for a in document["axes"]
+    )
+    how = "from the start on" if document["anchored"] else f"over {document['train']}"
+    return (
+        f"<header><h1>Walk-forward: {escape(', '.join(document['variants']))}</h1>"
+        f'<p class="muted">{start} to {finish} UTC · {len(document["symbols"])} symbols · {document["cells"]:,d} cells · '
+        f"{escape(document['engine'])} engine</p>"
+        f'<p class="muted">best by {escape(document["objective_words"])} {escape(how)}, traded for {escape(document["trade"])}, '
+        f'{len(document["windows"])} windows</p><p class="muted">{axes}</p></header>'
+    )
+
+
+def _out(document: Document) -> str:
+    found = document["out"]["figures"]
+    rows = "".join(f"<tr><th>{name}</th><td>{escape(shown(found[key], kind))}</td></tr>" for name, key, kind in FACTS)
+    return (
+        f'<h2>Out of sample</h2><p class="verdict">{escape(verdict(document))}</p>'
+        f'<div class="worth"><section class="card"><h3>What it came to</h3><table><tbody>{rows}</tbody></table></section>'
+        f'<section class="card"><h3>What that is worth</h3>{_list(document["sentences"])}{_own(document)}</section></div>'
+    )
+
+
+def verdict(document: Document) -> str:
+    """Return in a sentence whether choosing paid."""
+    pnl, total = document["out"]["figures"]["net_pnl_usd"], document["out"]["statistics"]["total_usd"]
+    best_own = max(own["figures"]["net_pnl_usd"] for own in document["own"])
+    if not document["out"]["figures"]["trades"]:
+        return "Nothing was traded out of sample."
+    versus = "more than every variant left as it is" if pnl > best_own else "no more than a variant left as it is"
+    if total["low"] is not None and total["low"] > 0:
+        return f"Choosing on the past and trading the next made money, and {versus}."
+    if pnl > 0:
+        return f"It made money, {versus}; the interval includes a loss, so it may be luck."
+    return f"It lost money: what was best in one window did not stay so, {versus}."
+
+
+def _own(document: Document) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(own['variant'])}</th><td>{own['figures']['trades']:,d}</td>{_money(own['figures']['net_pnl_usd'])}"
+        f"<td>{shown(own['figures']['win_rate'], 'percent')}</td><td>{shown(own['figures']['hard_stop_share'], 'percent')}</td></tr>"
+        for own in document["own"]
+    )
+    return (
+        "<table><thead><tr><th>as it is, same windows</th><th>trades</th><th>P&amp;L</th><th>win rate</th><th>hard stops</th></tr>"
+        f"</thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _windows(document: Document) -> str:
+    heads = ("judged from", "traded from", "to", "chosen", "in trades", "in P&L", "out trades", "out P&L", "win rate", "needed",
+             "hard stops")  # fmt: skip
+    rows = "".join(_window_row(window) for window in document["windows"])
+    head = "".join(f'<th class="{"text" if name == "chosen" else ""}">{escape(name)}</th>' for name in heads)
+    return (
+        f'<h2>Window by window</h2><section class="card"><div class="scroll"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _window_row(window: Mapping[str, Any]) -> str:
+    train, trade, finish = (window[k].replace("T", " ")[:16] for k in ("train", "trade", "finish"))
+    inside, out = window["in"], window["out"]
+    chosen = "none, stood aside" if window["chosen"] is None else short_label(window)
+    before = (
+        f"<td>{NOTHING}</td><td>{NOTHING}</td>"
+        if inside is None
+        else f"<td>{inside['trades']:,d}</td>{_money(inside['net_pnl_usd'])}"
+    )
+    return (
+        f'<tr><th>{train}</th><td>{trade}</td><td>{finish}</td><td class="text" title="{escape(window["label"] or "")}">'
+        f"<code>{escape(chosen)}</code></td>{before}<td>{out['trades']:,d}</td>{_money(out['net_pnl_usd'])}"
+        f"<td>{shown(out['win_rate'], 'percent')}</td><td>{shown(out['win_rate_needed'], 'percent')}</td>"
+        f"<td>{shown(out['hard_stop_share'], 'percent')}</td></tr>"
+    )
+
+
+def _curve(document: Document) -> Figure:
+    days = document["out"]["days"]
+    traces = [_line(days, document["out"]["daily_pnl_usd"], "chosen on the window before", "ink", "solid", 2.5)]
+    for own in document["own"]:
+        colour, _, _ = style_of(document, own["variant"])
+        traces.append(_line(days, own["daily_pnl_usd"], f"{own['variant']} as it is", colour, "dash", 1.6))
+    edges = [
+        {"type": "line", "x0": w["trade"], "x1": w["trade"], "y0": 0, "y1": 1, "yref": "paper",
+         "line": {"color": "var:grid-strong", "width": 1, "dash": "dot"}}
+        for w in document["windows"]
+    ]  # fmt: skip
+    layout = {
+        "hovermode": "x unified", "height": 380, "shapes": edges, "xaxis": {"type": "date"},
+        "yaxis": {"title": {"text": "closed P&L, USD"}, "tickformat": "$,~f", "zeroline": True},
+    }  # fmt: skip
+    return {"data": traces, "layout": layout}
+
+
+def _choice(document: Document, axis: Mapping[str, Any]) -> Figure:
+    """The value chosen in each window, with the variant as the marker."""
+    known = [w for w in document["windows"] if w["chosen"] is not None]
+    traces: list[dict[str, Any]] = [
+        {"type": "scatter", "mode": "lines", "x": [w["trade"] for w in known],
+         "y": [shown_value(w["values"][axis["key"]]) for w in known], "hoverinfo": "skip", "showlegend": False,
+         "line": {"color": "var:grid-strong", "width": 1.5, "shape": "hv"}}
+    ]  # fmt: skip
+    for variant in document["variants"]:
+        picked = [w for w in known if w["variant"] == variant]
+        colour, symbol, _ = style_of(document, variant)
+        if picked:
+            traces.append({
+                "type": "scatter", "mode": "markers", "name": escape(variant), "x": [w["trade"] for w in picked],
+                "y": [shown_value(w["values"][axis["key"]]) for w in picked],
+                "marker": {"color": f"var:{colour}", "symbol": symbol, "size": 10},
+                "hovertemplate": "%{x}: %{y}<extra>" + escape(variant) + "</extra>",
+            })  # fmt: skip
+    order = [shown_value(v) for v in axis["values"]]
+    layout = {
+        "height": 260,
+        "xaxis": {"type": "date"},
+        "yaxis": {"type": "category", "categoryorder": "array", "categoryarray": order, "nticks": 10},
+    }
+    return {"data": traces, "layout": layout}
+
+
+def _line(x: list[str], daily: list[float], name: str, colour: str, dash: str, width: float) -> dict[str, Any]:
+    return {
+        "type": "scatter", "mode": "lines", "x": x, "y": [round(float(v), 4) for v in np.cumsum(daily)],
+        "name": escape(name), "line": {"color": f"var:{colour}", "dash": dash, "width": width},
+        "hovertemplate": "$%{y:,.2f}",
+    }  # fmt: skip
+
+
+def _chart(name: str, heading: str, height: int) -> str:
+    return (
+        f'<section class="card"><h3>{escape(heading)}</h3><div class="chart" data-chart="{name}" role="img" '
+        f'aria-label="{escape(heading)}" style="min-height:{height}px"></div></section>'
+    )
+
+
+def _list(sentences: list[str]) -> str:
+    return '<ul class="notes">' + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+
+
+def _money(usd: float) -> str:
+    return f'<td class="{"bad" if usd < 0 else "good"}">{shown(usd, "signed_usd").replace("-", "−", 1)}</td>'
