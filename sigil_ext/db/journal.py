@@ -92,6 +92,11 @@ class Journal:
             raise LockHeld(f"a paper session of variant '{self.database.variant}' runs already; stop it first")
         return link
 
+    def hold_sessions(self) -> None:
+        """Let no session begin or end until the caller's transaction is over; minutes go on."""
+        with self.database.transaction() as cur:
+            cur.execute("LOCK TABLE paper_sessions IN SHARE MODE")
+
     def running(self) -> RecordedSession | None:
         """Return the session that has not ended, or None."""
         with self.database.transaction() as cur:
@@ -299,13 +304,14 @@ class Journal:
                 template="(%s, to_timestamp(%s / 1000.0), %s, %s, %s)",
             )  # fmt: skip
 
-    def realized(self) -> float:
-        """Return what all closed positions of both tables brought, USD."""
+    def realized(self, *, after: int = 0) -> float:
+        """Return what all closed positions of both tables brought, USD; of the variant's own those numbered after `after`."""
         with self.database.transaction() as cur:
             cur.execute(
-                "SELECT coalesce((SELECT sum(pnl_usd) FROM micro_positions WHERE variant_id = %s AND status = 'closed'), 0)"
+                "SELECT coalesce((SELECT sum(pnl_usd) FROM micro_positions"
+                " WHERE variant_id = %s AND id > %s AND status = 'closed'), 0)"
                 " + coalesce((SELECT sum(pnl_usd) FROM paper_positions WHERE status = 'closed'), 0)",
-                (self.database.variant,),
+                (self.database.variant, after),
             )
             return float(cur.fetchone()[0])  # type: ignore[index]
 

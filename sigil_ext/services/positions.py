@@ -38,13 +38,17 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """Positions, open ones first, then the newest; `left_out` older ones that the limit cut off."""
+    """Positions, open ones first, then the newest; `left_out` older ones that the limit cut off.
+
+    `pnl_usd` is of the closed ones, without `unpriced` of them, of which no P&L is known.
+    """
 
     positions: tuple[Position, ...]
     left_out: int
     open: int
     closed: int
     superseded: int
+    unpriced: int
     pnl_usd: float
 
 
@@ -95,6 +99,7 @@ class Positions:
             len(held),
             sum(row.status == "closed" for row in past),
             sum(row.status == "superseded" for row in past),
+            sum(row.status == "closed" and row.pnl_usd is None for row in past),
             sum(row.pnl_usd or 0.0 for row in past),
         )
 

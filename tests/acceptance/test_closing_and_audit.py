@@ -138,8 +138,11 @@ def test_open_rows_of_the_earlier_bot_are_adopted_or_closed_as_stale_and_none_is
         cursor.execute("SELECT id FROM micro_positions")
         rows = cursor.fetchall()
     realized = Journal(database).realized()
-    done(command(empty_project, *LINE, "--variant", "baseline", "--keep-open"))
+    said = done(command(empty_project, *LINE, "--variant", "baseline", "--keep-open"))
     with database.transaction() as cursor:
+        cursor.execute("SELECT open_positions, equity_usd, cash_usd FROM equity_snapshots ORDER BY at DESC LIMIT 1")
+        count, equity, cash = cursor.fetchone()
+        assert f" trades, {count} open, equity {equity:.2f} USD, cash {cash:.2f} USD; " in said
         cursor.execute("SELECT cash_usd, adopted, symbols FROM paper_sessions")
         cash, adopted, symbols = cursor.fetchone()
     assert {a["symbol"] for a in adopted} == {p.symbol for p in found} & set(symbols)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sigil_ext.services.positions import Detail, Listing, Position, Positions
 
 NOTHING = "-"
+UNKNOWN = "a price that is not known"
 
 
 @click.group()
@@ -53,6 +54,7 @@ def list_(
                 "open": found.open,
                 "closed": found.closed,
                 "superseded": found.superseded,
+                "unpriced": found.unpriced,
                 "pnl_usd": found.pnl_usd,
                 "left_out": found.left_out,
                 "positions": [_document(p) for p in found.positions],
@@ -114,8 +116,9 @@ def _print_list(variant: str, found: Listing) -> None:
     console.print(table)
     superseded = f", {found.superseded} superseded" if found.superseded else ""
     more = f"; {found.left_out} older ones are left out, see --limit" if found.left_out else ""
+    unpriced = f" without {found.unpriced} of which no price is known" if found.unpriced else ""
     click.echo(
-        f"{found.open} open, {found.closed} closed{superseded}, P&L of the closed {found.pnl_usd:+.2f} USD{more}"
+        f"{found.open} open, {found.closed} closed{superseded}, P&L of the closed{unpriced} {found.pnl_usd:+.2f} USD{more}"
     )
 
 
@@ -141,12 +144,15 @@ def _lines(found: Detail) -> list[tuple[str, str]]:
         lines += [
             (
                 "closed",
-                f"{_when(row.closed_at)} UTC at {_number(row.exit_price)}: {row.exit_reason or 'no reason stored'}",
+                f"{_when(row.closed_at)} UTC at {_number(row.exit_price) if row.exit_price is not None else UNKNOWN}: "
+                f"{row.exit_reason or 'no reason stored'}",
             ),
             ("detail", row.exit_detail or NOTHING),
             (
                 "result",
-                f"{_signed(row.pnl_usd)} USD after {row.fees_usd:.4f} USD of costs; {_signed(p.r)} R before costs",
+                f"{_signed(row.pnl_usd)} USD after {row.fees_usd:.4f} USD of costs; {_signed(p.r)} R before costs"
+                if row.pnl_usd is not None
+                else "not known",
             ),
         ]
     source = ", measured from the recorded minutes" if found.measured else ""
@@ -278,10 +284,19 @@ def _iso(at: datetime | None) -> str | None:
 @positions.command("close")
 @click.argument("symbol", required=False)
 @click.option("--stale", is_flag=True, help="Every open row that no session manages, such as the earlier bot's.")
+@click.option(
+    "--price",
+    "prices",
+    multiple=True,
+    metavar="SYMBOL=USD",
+    help="With --stale: at this price.  [default: the last recorded one; where there is none, P&L stays unknown]",
+)
 @click.option("--reason", required=True, help="Why; stored with the act.")
 @variant_option(default="baseline")
 @json_option()
-def close_(symbol: str | None, stale: bool, reason: str, variant: str, as_json: bool) -> None:
+def close_(
+    symbol: str | None, stale: bool, prices: tuple[str, ...], reason: str, variant: str, as_json: bool
+) -> None:  # fmt: skip
     """Close the position on SYMBOL at its last price; or with --stale those that nobody manages."""
     from sigil_ext.entrypoints.cli.logs import configure
     from sigil_ext.services.closing import close, close_stale
@@ -289,6 +304,8 @@ def close_(symbol: str | None, stale: bool, reason: str, variant: str, as_json: 
     configure(Console(stderr=True))
     if stale == (symbol is not None):
         raise UsageError("say which: a SYMBOL, or --stale for those that no session manages")
+    if prices and not stale:
+        raise UsageError("--price is for --stale; a session closes at its own last price")
     if symbol is not None:
         done = close(variant, reason, symbol=symbol)
         if as_json:
@@ -296,16 +313,29 @@ def close_(symbol: str | None, stale: bool, reason: str, variant: str, as_json: 
         else:
             click.echo(f"{variant}: {done.outcome}; {done.still_open} still open")
         return
-    closed = close_stale(variant, reason)
+    closed = close_stale(variant, reason, prices=dict(_price(text) for text in prices))
     if as_json:
         print_json(
             [
-                {"table": p.table, "id": p.id, "symbol": p.symbol, "price": price, "source": source}
-                for p, price, source in closed
+                {"table": c.position.table, "id": c.position.id, "symbol": c.position.symbol, "price": c.price,
+                 "source": c.source}
+                for c in closed
             ]
-        )
+        )  # fmt: skip
         return
-    for position, price, source in closed:
-        click.echo(f"{variant}: closed {position.symbol} ({position.table} {position.id}) at {price:.10g}: {source}")
+    for c in closed:
+        at = "" if c.price is None else f" at {c.price:.10g}"
+        click.echo(f"{variant}: closed {c.position.symbol} ({c.position.table} {c.position.id}){at}: {c.source}")
     if not closed:
         click.echo(f"{variant}: no open position without a session")
+
+
+def _price(text: str) -> tuple[str, float]:
+    symbol, _, number = text.partition("=")
+    try:
+        price = float(number)
+    except ValueError:
+        price = math.nan
+    if not symbol or not 0 < price < math.inf:
+        raise UsageError(f"--price must be SYMBOL=USD with a price above 0, as in TST-USDT=0.0123, was '{text}'")
+    return symbol, price
