@@ -14,6 +14,7 @@ from typing import Any
 from sigil_ext.db import board
 from sigil_ext.db.board import EquitySpan
 from sigil_ext.db.connection import Database
+from sigil_ext.db.paper_periods import verdicts
 from sigil_ext.db.postgres_store import PostgresStore, store_symbol
 from sigil_ext.db.standing import Standing, read_standing
 from sigil_ext.errors import UsageError
@@ -202,12 +203,27 @@ class GateStepView:
 
 
 @dataclass(frozen=True, slots=True)
+class VerdictView:
+    """A verdict of `sigil gate` as it was given; `looks` counts how often it was asked, `document` has its intervals."""
+
+    id: int
+    at: datetime
+    since: datetime | None
+    until: datetime | None
+    outcome: str
+    looks: int
+    asked_by: str
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class GateView:
-    """How far a variant is from graduation, at a glance. The verdict with intervals is that of `sigil gate`."""
+    """How far a variant is from graduation, at a glance, and the last verdict of `sigil gate`; null: it was never asked."""
 
     variant: str
     met: bool
     steps: tuple[GateStepView, ...]
+    verdict: VerdictView | None
 
 
 def summary(database: Database) -> VariantView:
@@ -406,4 +422,8 @@ def progress(database: Database) -> GateView:
     span = EquitySpan(run.first, run.last, run.snapshots, run.days, run.first_usd, run.peak_usd) if run else None
     found = gate(standing, board.exits(database), span)
     steps = tuple(GateStepView(s.name, s.met, s.said, s.share) for s in found)
-    return GateView(database.variant, all(s.met is True for s in steps), steps)
+    given = [
+        VerdictView(v.id, v.at, v.since, v.until, v.outcome, v.looks, v.asked_by, dict(v.document))
+        for v in verdicts(database, 1)
+    ]
+    return GateView(database.variant, all(s.met is True for s in steps), steps, given[0] if given else None)

@@ -102,28 +102,36 @@ class _Lane:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]]] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._work: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._started = 0
         self._idle = 0
         self._lock = threading.Lock()
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
         future: Future[T] = Future()
         with self._lock:
-            if not self._idle and len(self._threads) < THREADS_OF_A_VARIANT:
-                thread = threading.Thread(target=self._run, name=f"panel {self.name}", daemon=True)
-                self._threads.append(thread)
-                thread.start()
+            if not self._idle and self._started < THREADS_OF_A_VARIANT:
+                self._started += 1
+                threading.Thread(target=self._run, name=f"panel {self.name}", daemon=True).start()
         self._work.put((future, work))
         return future
+
+    def retire(self) -> None:
+        """Let every thread end once it is done with what it does; for some that is when a lost connection is given up."""
+        with self._lock:
+            for _ in range(self._started):
+                self._work.put(None)
 
     def _run(self) -> None:
         while True:
             with self._lock:
                 self._idle += 1
-            future, work = self._work.get()
+            order = self._work.get()
             with self._lock:
                 self._idle -= 1
+            if order is None:
+                return
+            future, work = order
             if not future.set_running_or_notify_cancel():
                 continue
             try:
@@ -167,6 +175,9 @@ class _Variant:
                 return
             self.away, self._retry_at = away, time.monotonic() + RETRY_AFTER_S
             lost, self._database = self._database, None
+            if away.kind == "slow":  # its threads may wait for long; the next question must not wait behind them
+                self.lane.retire()
+                self.lane = _Lane(self.name)
         if lost is not None:
             lost.close()
 

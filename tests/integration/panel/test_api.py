@@ -12,6 +12,7 @@ from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.rules.types import Entry, Exit, Signal
 from sigil_ext.services import shelf
+from sigil_ext.services.events import KINDS
 from tests.panel_server import API, TOKEN, serving, write_env
 
 from .conftest import RECORDED, ROOT, address_of, new_home
@@ -283,8 +284,13 @@ def expressions(document):
             yield from expressions(value)
 
 
-def test_the_document_names_every_route_and_the_page_shows_it(panel):
+def test_the_document_names_every_route_and_the_pages_show_it(panel):
     document = panel.get("/openapi.json").json()
+    written = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for path in document["paths"]:
+        assert f"`{path.removeprefix(API)}`" in written or f"{path.removeprefix(API)}`: `pause`" in written, path
+    for kind in KINDS:
+        assert f"`{kind}`" in written
     for path in LISTS:
         assert API + path in document["paths"]
     page = panel.get("/docs").text
