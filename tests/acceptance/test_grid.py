@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -117,6 +119,40 @@ def test_a_combination_that_cannot_be_is_reported_and_the_others_run(project: Pr
     assert found["cells_failed"] == 1
     assert "hard_stop.floor_pct (5) must not exceed hard_stop.cap_pct (4)" in found["cells"][2]["problem"]
     assert "figures" not in found["cells"][2]
+
+
+KERNEL = tuple("kernel" if word == "jesse" else word for word in GRID)
+
+
+def test_the_kernel_gives_the_cells_of_jesse_and_says_that_it_was_checked(
+    document: dict, project: Project, sigil: Sigil
+) -> None:
+    ran = sigil(*KERNEL, "--verify", "1", "--json", "-", project=project)
+    assert ran.status == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["cells"] == document["cells"]
+    assert found["verification"]["cells"] == 1
+    assert any(note.startswith("Checked against Jesse: 1 cell drawn at random") for note in found["notes"])
+
+
+def test_an_unchecked_kernel_says_so(project: Project, sigil: Sigil) -> None:
+    ran = sigil(*KERNEL, "--no-verify", project=project)
+    assert ran.status == 0, ran.err
+    assert "Not checked against Jesse (--no-verify)" in ran.out
+
+
+def test_a_kernel_that_is_not_jesse_is_not_shown_and_what_it_made_is_dropped(project: Project, sigil: Sigil) -> None:
+    sigil(*KERNEL, "--no-verify", project=project)
+    (kept,) = (project.storage / "research" / "cells").glob("kernel-*.sqlite")
+    with closing(sqlite3.connect(kept)) as link, link:
+        link.execute("UPDATE cells SET final_equity = final_equity + 0.01")
+    ran = sigil(*KERNEL, "--verify", "1", project=project)
+    assert ran.status == 1
+    assert "error: the kernel is not Jesse on " in ran.err
+    assert "its final equity is" in ran.err
+    assert "--engine jesse" in ran.err
+    assert ran.out == ""
+    assert "kept from before" not in sigil(*KERNEL, "--no-verify", project=project).err
 
 
 @pytest.mark.parametrize(

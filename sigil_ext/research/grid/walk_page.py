@@ -75,12 +75,16 @@ def verdict(document: Document) -> str:
     best_own = max(own["figures"]["net_pnl_usd"] for own in document["own"])
     if not document["out"]["figures"]["trades"]:
         return "Nothing was traded out of sample."
-    versus = "more than every variant left as it is" if pnl > best_own else "no more than a variant left as it is"
+    versus = "better than every variant left as it is" if pnl > best_own else "no better than a variant left as it is"
     if total["low"] is not None and total["low"] > 0:
         return f"Choosing on the past and trading the next made money, and {versus}."
     if pnl > 0:
         return f"It made money, {versus}; the interval includes a loss, so it may be luck."
-    return f"It lost money: what was best in one window did not stay so, {versus}."
+    return (
+        f"It lost money: what was best in one window did not stay so. Still, {versus}."
+        if pnl > best_own
+        else f"It lost money: what was best in one window did not stay so, {versus}."
+    )
 
 
 def _own(document: Document) -> str:
