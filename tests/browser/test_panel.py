@@ -102,6 +102,8 @@ def test_the_overview_shows_the_variants_side_by_side_each_as_it_is(visit: Visit
     expect(page.locator("#column-baseline")).to_contain_text("never started")
     expect(page.locator("#column-moderate")).to_contain_text("sigil run paper --variant moderate")
     expect(page.locator("#held tbody tr")).to_have_count(2)
+    page.get_by_label("Show").select_option("7d")
+    expect(page.locator("#equity:not([data-empty])")).to_be_visible()
 
 
 def test_a_variants_page_shows_positions_candles_exits_refusals_universe_and_protections(visit: Visit):

@@ -6,8 +6,9 @@ run in an origin that is nobody's, with no cookie and no way to ask this server 
 
 from __future__ import annotations
 
+import asyncio
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
@@ -18,11 +19,14 @@ from sigil_ext.entrypoints.panel.pages import shelf_views
 from sigil_ext.entrypoints.panel.pages.rendering import HEADERS, error_page, page
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.services import shelf
+from sigil_ext.settings.project import Project
 
 SAVED_POLICY = (
     "sandbox allow-scripts allow-popups; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src data:; font-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
 )
+
+MOST_LISTED = 200
 
 router = APIRouter(prefix="/research")
 
@@ -33,23 +37,30 @@ async def listing(
 ) -> Response:
     """List what is on the shelf, newest first."""
     chosen = kind if kind in shelf.KINDS else None
-    entries = shelf.listing(context.project, chosen)
-    return page(request, "research.html", {"entries": entries, "kinds": shelf.KINDS, "kind": chosen})
+    entries = await asyncio.to_thread(shelf.listing, context.project, chosen)
+    values = {
+        "entries": entries[:MOST_LISTED], "left_out": max(0, len(entries) - MOST_LISTED), "kinds": shelf.KINDS, "kind": chosen,
+    }  # fmt: skip
+    return page(request, "research.html", values)
 
 
 @router.get("/{entry_id}")
 async def entry(request: Request, context: Context, viewer: PageViewer, entry_id: str) -> Response:
     """Show one result."""
     try:
-        document = shelf.load(context.project, entry_id)
-        saved = shelf.page_of(context.project, entry_id)
+        values = await asyncio.to_thread(_result, context.project, entry_id)
     except UsageError as error:
         return error_page(request, 404, str(error))
     except SigilError as error:
         return error_page(request, 503, str(error))
-    found = next(e for e in shelf.listing(context.project) if e.id == entry_id)
-    values = {"entry": found, "saved": saved is not None, **shelf_views.views(document)}
     return page(request, "result.html", values)
+
+
+def _result(project: Project, entry_id: str) -> dict[str, Any]:
+    """Read and lay out one result: a grid of ten thousand cells takes a while, in which others are served."""
+    document = shelf.load(project, entry_id)
+    found = next(e for e in shelf.listing(project, entry_id.partition("-")[0]) if e.id == entry_id)
+    return {"entry": found, "saved": found.page is not None, **shelf_views.views(document)}
 
 
 @router.get("/{entry_id}/page")
@@ -69,7 +80,7 @@ async def saved_page(request: Request, context: Context, viewer: PageViewer, ent
 async def document(request: Request, context: Context, viewer: PageViewer, entry_id: str) -> Response:
     """Serve the document of a result as a file."""
     try:
-        found = shelf.load(context.project, entry_id)
+        found = await asyncio.to_thread(shelf.load, context.project, entry_id)
     except UsageError as error:
         return error_page(request, 404, str(error))
     except SigilError as error:

@@ -5,6 +5,7 @@ import {
 } from "./vendor/lightweight-charts-5.2.1.mjs";
 
 const EVERY_MS = 20000;
+const AGAIN_MS = 4000;
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -57,11 +58,12 @@ class Equity {
       if (!this.lines.has(variant)) {
         this.lines.set(variant, [this.chart.addSeries(LineSeries, { lineWidth: 2, priceLineVisible: false, title: "" }), place]);
       }
-      this.lines.get(variant)[0].setData(rising(points));
+      if (points.length) this.lines.get(variant)[0].setData(rising(points)); // of one that is away the old line stays
     }
     this.paint();
     if (fit) this.chart.timeScale().fitContent();
-    return found.some(({ points }) => points.length) ? "" : "No equity is recorded yet. A session records it: sigil run paper --all --candles sample";
+    if (found.some(({ points }) => points.length)) return "";
+    return found.find(({ away }) => away)?.away ?? "No equity is recorded yet. A session records it: sigil run paper --all --candles sample";
   }
 
   paint() {
@@ -84,6 +86,7 @@ class Candles {
   async refresh(fit = false) {
     const { src, symbol, bar } = this.place.dataset;
     const found = await series(`${src}?symbol=${encodeURIComponent(symbol)}&bar=${encodeURIComponent(bar)}`);
+    if (found.away) throw new Error(found.away);
     this.found = found;
     if (!found.bars.length) return `No minutes of ${symbol} are recorded in this stretch of time.`;
     const smallest = Math.min(...found.bars.map(([, , , low]) => low));
@@ -145,6 +148,7 @@ const KINDS = { equity: Equity, candles: Candles };
 
 for (const place of document.querySelectorAll("[data-chart]")) {
   const chart = new KINDS[place.dataset.chart](place);
+  let again = 0;
   const draw = async (fit) => {
     try {
       const empty = await chart.refresh(fit);
@@ -152,6 +156,7 @@ for (const place of document.querySelectorAll("[data-chart]")) {
       if (empty) place.dataset.empty = empty;
       place.dataset.drawn = "1";
     } catch (error) {
+      again ||= setTimeout(() => { again = 0; draw(!place.dataset.drawn); }, AGAIN_MS);
       // What was drawn before stays; live.js says that the server is away.
       if (!place.dataset.drawn) place.dataset.empty = error instanceof TypeError ? "The server does not answer." : error.message;
     }
