@@ -2,7 +2,7 @@
 # A Python 3.11 or 3.12 is found by its usual names; name another with `make demo PYTHON=/path/to/python3.11`.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format paper dashboard bench lock clean
+.PHONY: help demo demo-stop test check format paper dashboard panel bench lock clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3 python; do \
 	if $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' >/dev/null 2>&1; \
@@ -13,10 +13,12 @@ export PYTHONDONTWRITEBYTECODE :=
 export NUMBA_CACHE_DIR ?= $(CURDIR)/storage/numba
 
 help:
-	@echo "make demo       the bundled market: backtests, the four variants on paper, the audit, the status"
+	@echo "make demo       the bundled market: backtests, the four variants on paper with the panel, the audit, a grid"
+	@echo "make demo-stop  end what the demo left running: its panel and its database"
 	@echo "make test       the tests"
 	@echo "make check      format, lint, types, import contract"
-	@echo "make dashboard  Jesse's dashboard in the browser, 127.0.0.1:9000"
+	@echo "make dashboard  Jesse's dashboard in the browser, 127.0.0.1:9000, and Sigil's panel under /sigil/"
+	@echo "make panel      the panel alone, on a host without Jesse's dashboard"
 	@echo "make paper      the four variants on paper on live public candles (Binance)"
 	@echo "make bench      speed figures, as ratios"
 
@@ -25,6 +27,9 @@ $(READY): requirements.lock pyproject.toml scripts/setup.sh
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py
+
+demo-stop: $(READY)
+	@$(BIN)/python scripts/demo.py stop
 
 test: $(READY)
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -45,8 +50,12 @@ paper: $(READY)
 dashboard: $(READY)
 	@$(BIN)/sigil run
 
+panel: $(READY)
+	@$(BIN)/sigil panel
+
 bench: $(READY)
 	@$(BIN)/python benchmarks/strategy_overhead.py
+	@$(BIN)/python benchmarks/grid_speed.py
 
 # For developers: the lock from pyproject.toml, without addresses.
 lock: $(READY)

@@ -1,20 +1,31 @@
 """`make demo`: the database, its schema, the bundled candles, backtests side by side on a page; then the same market on paper
-through all four variants under the supervisor, the audit that compares the two, and the status table.
+through all four variants under the supervisor, with the panel open on it; the audit that compares the two, the status table,
+and a small grid with its page.
 
-The demo has a project of its own in storage/demo/project, laid anew each time: what it trades never mixes with yours.
+The demo has a project of its own in storage/demo/project, laid anew each time: what it trades never mixes with yours. The panel
+and the embedded database go on running at the end; `python scripts/demo.py stop` (make demo-stop) ends them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = ROOT / "storage" / "demo" / "project"
-PAGE = ROOT / "storage" / "demo" / "backtest.html"
+DEMO = ROOT / "storage" / "demo"
+PROJECT = DEMO / "project"
+PANEL_PID = DEMO / "panel.pid"
+PANEL_LOG = DEMO / "panel.log"
+FIRST_PORT, LAST_PORT = 9000, 9049
+PANEL = "sigil panel"
 
 STEPS: tuple[tuple[str, list[str]], ...] = (
     ("the embedded PostgreSQL", ["db", "start"]),
@@ -22,40 +33,113 @@ STEPS: tuple[tuple[str, list[str]], ...] = (
     ("the bundled candles: real 1m candles of twelve low caps, six days of June 2025", ["candles", "check", "sample"]),
     (
         "the four variants and the earlier bot on them",
-        ["backtest", "--all", "--variant", "legacy", "--candles", "sample", "--html", str(PAGE)],
+        ["backtest", "--all", "--variant", "legacy", "--candles", "sample", "--html", str(DEMO / "backtest.html")],
     ),
+    ("the panel, to watch the next step in a browser", [PANEL]),
     (
         "the same market on paper, minute by minute, each variant in its database",
         ["run", "paper", "--all", "--candles", "sample"],
     ),
     ("was paper what the backtest says?", ["audit", "--all"]),
     ("how they stand", ["status"]),
-)
+    (
+        "which stop, and which trail? A small grid, cells checked against Jesse",
+        ["grid", "--variant", "baseline", "--variant", "aggressive", "--axis", "hard_stop.multiplier=1.0:3.0:0.5",
+         "--axis", "trail.multiplier=1.0,1.5,2.5", "--candles", "sample", "--html", str(DEMO / "grid.html")],
+    ),
+)  # fmt: skip
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    if arguments == ["stop"]:
+        stop()
+        return 0
     lay_project()
-    environment = os.environ | {"SIGIL_HOME": str(PROJECT)}
-    for number, (what, arguments) in enumerate(STEPS, start=1):
-        print(f"\n[{number}/{len(STEPS)}] {what}\n      $ sigil {' '.join(arguments)}", flush=True)
-        line = [sys.executable, "-m", "sigil_ext", *arguments]
-        status = subprocess.run(line, cwd=PROJECT, env=environment, check=False).returncode
+    address = ""
+    for number, (what, step) in enumerate(STEPS, start=1):
+        shown = PANEL if step == [PANEL] else f"sigil {' '.join(step)}"
+        print(f"\n[{number}/{len(STEPS)}] {what}\n      $ {shown}", flush=True)
+        if step == [PANEL]:
+            address = open_panel()
+            continue
+        status = sigil(*step).returncode
         if status:
             return status
-    print(f"\nDone. Open the page in a browser: {PAGE}")
+    print(f"\nDone. The panel is open: {address} (password in {PROJECT / 'storage' / 'jesse.env'})")
+    print(f"Pages to open in a browser: {DEMO / 'backtest.html'} and {DEMO / 'grid.html'}")
     print(f"Look around: SIGIL_HOME={PROJECT} .venv/bin/sigil positions list --variant unhinged")
-    print(
-        "Next: make dashboard (Jesse in the browser), make paper (live public data). The demo's database keeps running;"
-    )
-    print(f"stop it with: SIGIL_HOME={PROJECT} .venv/bin/sigil db stop")
+    print("Next: make dashboard (Jesse in the browser, the panel beside it), make paper (live public data).")
+    print("The panel and the demo's database keep running; make demo-stop ends both.")
     return 0
+
+
+def sigil(*arguments: str, quiet: bool = False) -> subprocess.CompletedProcess[bytes]:
+    """Run a command in the demo's project."""
+    return subprocess.run(
+        [sys.executable, "-m", "sigil_ext", *arguments],
+        cwd=PROJECT,
+        env=environment(),
+        check=False,
+        capture_output=quiet,
+    )
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"SIGIL_HOME": str(PROJECT), "PYTHONPATH": str(ROOT)}
+
+
+def open_panel() -> str:
+    """Start the panel as a process that stays, and return its address once it answers."""
+    port = next((p for p in range(FIRST_PORT, LAST_PORT + 1) if is_free(p)), None)
+    if port is None:
+        sys.exit(f"error: every port from {FIRST_PORT} to {LAST_PORT} on 127.0.0.1 is taken; free one and call again")
+    address = f"http://127.0.0.1:{port}/sigil/"
+    with PANEL_LOG.open("w") as log:
+        panel = subprocess.Popen(
+            [sys.executable, "-m", "sigil_ext", "panel", "--host", "127.0.0.1", "--port", str(port)],
+            cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
+    PANEL_PID.write_text(f"{panel.pid}\n")
+    until = time.monotonic() + 120
+    while not answers(address):
+        if panel.poll() is not None or time.monotonic() > until:
+            sys.exit(f"error: the panel did not start; {PANEL_LOG} says why")
+        time.sleep(0.2)
+    print(f"      {address}, password in {PROJECT / 'storage' / 'jesse.env'}", flush=True)
+    return address
+
+
+def answers(address: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=5):
+        return True
+    return False
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def stop() -> None:
+    """End the panel and the database of the last demo, if they run."""
+    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        pid = int(PANEL_PID.read_text())
+        if b"sigil_ext\0panel" in Path(f"/proc/{pid}/cmdline").read_bytes():  # the number may be another's by now
+            os.kill(pid, signal.SIGTERM)
+    PANEL_PID.unlink(missing_ok=True)
+    if PROJECT.exists():
+        sigil("db", "stop", quiet=True)
 
 
 def lay_project() -> None:
     """Make the demo's project anew; what an earlier demo left is stopped and removed."""
+    stop()
     if PROJECT.exists():
-        stop = [sys.executable, "-m", "sigil_ext", "db", "stop"]
-        subprocess.run(stop, env=os.environ | {"SIGIL_HOME": str(PROJECT)}, check=False, capture_output=True)
         shutil.rmtree(PROJECT)
     PROJECT.mkdir(parents=True)
     for name in ("overlays", "migrations", "strategies", "sample"):
@@ -63,4 +147,4 @@ def lay_project() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Commands that another test runs, or that stand for the reader's own files.
 ELSEWHERE = {
     "sigil run": "tests/integration/test_dashboard.py",
+    "sigil panel": "tests/acceptance/test_panel_server.py",
+    "sigil gate --variant V": "test_verdict_commands.py",  # not yet is exit status 1
     "sigil backtest --strategy my_module:MyStrategy --timeframe 15m --symbols TST-USDT --candles sample": "test_strategies_of_users.py",
     "sigil run paper --strategy my_module:MyStrategy --timeframe 15m --data-timeframe 1h --symbols TST-USDT,NFP-USDT --candles sample": "test_paper_strategies.py",
 }
@@ -44,6 +47,7 @@ def project(tmp_path_factory):
     run(home, "sigil db stop")
     run(home, "sigil feed server stop")
     demo = home / "storage" / "demo" / "project"
+    subprocess.run([sys.executable, str(home / "scripts" / "demo.py"), "stop"], cwd=home, check=False)
     if demo.exists():
         embedded.stop(Project(demo, demo / "storage"))
 
@@ -84,9 +88,16 @@ def test_the_demo_prints_the_table_and_shows_where_the_page_is(project):
         [sys.executable, str(project / "scripts" / "demo.py")], cwd=project, capture_output=True, text=True, timeout=540
     )
     assert done.returncode == 0, done.stderr
-    page = project / "storage" / "demo" / "backtest.html"
-    assert page.is_file()
-    assert str(page) in done.stdout
+    for name in ("backtest.html", "grid.html"):
+        page = project / "storage" / "demo" / name
+        assert page.is_file()
+        assert str(page) in done.stdout
+    (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+/sigil/", done.stdout))
+    with urllib.request.urlopen(address, timeout=30) as answer:
+        assert "Sigil" in answer.read().decode()
+    subprocess.run([sys.executable, str(project / "scripts" / "demo.py"), "stop"], cwd=project, check=True)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(address, timeout=30)
     for variant in ("baseline", "moderate", "aggressive", "unhinged", "legacy"):
         assert variant in done.stdout
     paper = dict(re.findall(r"^(\w+): (\d+) trades, equity .*; ended$", done.stdout, re.MULTILINE))
