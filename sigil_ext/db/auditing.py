@@ -58,6 +58,27 @@ class AuditRecords:
             found = [dict(zip(names, row, strict=True)) for row in cur.fetchall()]
         return [{**row, "symbol": to_jesse(row["symbol"])} for row in found]
 
+    def found(self) -> list[dict[str, Any]]:
+        """Return the positions of both books that were open when the session began, as rows like those of `positions`."""
+        adopted = [(a["table"], a["id"]) for a in self.session.adopted]
+        found = []
+        with self.database.transaction() as cur:
+            for table, downtime in (("micro_positions", "downtime"), ("paper_positions", "false")):
+                own = "id <= %(after)s AND variant_id = %(variant)s AND" if table == "micro_positions" else ""
+                cur.execute(
+                    "SELECT symbol, (extract(epoch FROM opened_at) * 1000)::bigint, entry_price, qty, exit_price, exit_reason,"
+                    f" (extract(epoch FROM closed_at) * 1000)::bigint, pnl_usd, {downtime}, id FROM {table}"
+                    f" WHERE {own} status <> 'superseded' AND (id = ANY(%(adopted)s) OR status = 'open'"
+                    " OR closed_at >= to_timestamp(%(start)s / 1000.0)) ORDER BY id",
+                    {
+                        "after": self.session.positions_after, "variant": self.database.variant,
+                        "adopted": [number for name, number in adopted if name == table], "start": self.session.start_ms,
+                    },
+                )  # fmt: skip
+                names = ("symbol", "opened_ms", "entry_price", "qty", "exit_price", "exit_reason", "closed_ms", "pnl_usd", "downtime", "id")  # fmt: skip
+                found += [{**dict(zip(names, row, strict=True)), "table": table} for row in cur.fetchall()]
+        return [{**row, "symbol": store_symbol(row["symbol"])} for row in found]
+
     def refused(self) -> dict[tuple[str, int], str]:
         """Return (symbol, ms) -> reason of the entry signals that were refused since the session's start."""
         with self.database.transaction() as cur:

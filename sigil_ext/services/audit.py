@@ -24,13 +24,14 @@ from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.outbox import Outbox
 from sigil_ext.db.strategy_store import refused_of
 from sigil_ext.errors import UsageError
-from sigil_ext.research.audit import AuditTrade, Comparison, compare
+from sigil_ext.research.audit import AuditTrade, Comparison, Reach, compare
 from sigil_ext.rules import messages
 from sigil_ext.services.database import open_database
 from sigil_ext.settings.overlays import Variant, merge
 from sigil_ext.settings.project import Project
 
 MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ def audit(
     records = AuditRecords(database, recorded)
     with database.one_transaction() as cur:  # one look at a record that may grow
         cur.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        script, rows, refused = records.script(), records.positions(), records.refused()
+        script, rows, refused, found = records.script(), records.positions(), records.refused(), records.found()
         barred = refused_of(database, recorded) if recorded.strategy else None
         closings = Journal(database).closings(recorded)
         last = Journal(database).last_minute(recorded)
@@ -101,18 +102,22 @@ def audit(
         )  # fmt: skip
         result = run_all([request], 1, lambda index, share: progress(share))[0]
     ended = any(row["exit_reason"] == "session_end" for row in rows)
-    ours = [t for t in (_paper(row) for row in rows) if since <= t.opened_at_ms <= until]
-    theirs = [t for t in (_backtest(t, ended) for t in result.record.trades) if t.opened_at_ms >= since]
+    ours = [t for t in (_paper(row) for row in rows) if t.opened_at_ms <= until]
+    theirs = [_backtest(t, ended) for t in result.record.trades]
     if recorded.strategy:
         theirs = [_signed(t, result) for t in theirs]
         ours, theirs = _open_ones_bare(ours), _open_ones_bare(theirs)
     by_hand = _by_hand(rows, closings)
+    adopted = {(a["table"], a["id"]) for a in recorded.adopted}
     comparison = compare(
         ours, theirs,
         closed_by_hand=by_hand,
         paper_refused=refused,
         backtest_refused=_refused(result),
-        found_open=frozenset(a["symbol"] for a in recorded.adopted),
+        found=[_paper(row) for row in found if (row["table"], row["id"]) not in adopted],
+        adopted=[_paper(row) for row in found if (row["table"], row["id"]) in adopted],
+        reach=_reach(variant, recorded),
+        since_ms=since,
     )  # fmt: skip
     if recorded.strategy:
         comparison = _after_a_person(comparison, by_hand, closings)
@@ -126,6 +131,20 @@ def _what(variant: str, recorded: RecordedSession) -> Variant | StrategyRun:
     strategy = from_document(variant, recorded.strategy)
     reachable(strategy.folder)
     return strategy.run
+
+
+def _reach(variant: str, recorded: RecordedSession) -> Reach:
+    """Return how far a difference reaches under the settings of the session; a strategy has none of these."""
+    if recorded.strategy:
+        return Reach()
+    settings = merge(variant, [("session", dict(recorded.settings))]).settings
+    guard, ban, sizing = settings.guard, settings.ban, settings.sizing
+    return Reach(
+        cooldown_ms=int(guard.cooldown_hours * HOUR_MS), cooldown_from=guard.cooldown_from,
+        ban_ms=int(ban.window.total_seconds() * 1000 + ban.max_hours * HOUR_MS) if ban.after else 0,
+        scan_ms=int(settings.universe.every.total_seconds() * 1000), min_notional_usd=sizing.min_notional_usd,
+        by_equity=sizing.risk_per_trade_usd == 0,
+    )  # fmt: skip
 
 
 def _signed(trade: AuditTrade, result: SimulationResult) -> AuditTrade:
