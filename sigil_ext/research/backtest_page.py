@@ -1,7 +1,7 @@
 """One self-contained HTML page for one or several backtests: it opens without a network, in light and dark, on a phone.
 
 Everything that comes from a report is escaped. The charts are in `backtest_charts.py`, the frame in `page.py`, behaviour of
-its own beside this file in `backtest_page.js`. Start at `write_page`.
+its own beside this file in `backtest_page.js`. Start at `render_page`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from sigil_ext.research.backtest_charts import DETAIL, OVERVIEW, REASON_STYLE, variant_styles
 from sigil_ext.research.backtest_format import NOTHING, shown
 from sigil_ext.research.backtest_report import compare_reports, differing_settings, verdict
 from sigil_ext.research.page import asset, whole_page
-from sigil_ext.settings.files import write_whole
 
 Report = Mapping[str, Any]
 
@@ -69,16 +67,6 @@ EXIT_COLUMNS: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
 GROUPS_BEGIN = frozenset(
     {"win rate had", "max drawdown, marked", "hard stops", "costs paid", "size cap bound", "signals acted on"}
 )
-
-
-def write_page(path: Path, reports: Sequence[Report], title: str = "Sigil backtest") -> Path:
-    """Write the page of `reports` to `path` and return it; see `settings.files.write_whole`.
-
-    Raises:
-        UsageError: the file or its folder cannot be written.
-    """
-    write_whole(path, render_page(reports, title), "the page")
-    return path
 
 
 def render_page(reports: Sequence[Report], title: str = "Sigil backtest") -> str:

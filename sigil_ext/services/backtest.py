@@ -1,6 +1,6 @@
 """Backtest: candles from a folder or from Jesse's table, runs in child processes, a report a run.
 
-Start at `run_backtest`.
+Start at `run_backtest`; `keep` puts its reports on the shelf.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,12 @@ from sigil_ext.bridge.simulate import SimulationRequest, StrategyRun
 from sigil_ext.bridge.worker import run_all
 from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_report import build_report
+from sigil_ext.services import shelf
 from sigil_ext.services.market import CandleSource, folder_source, read_market, table_source
 from sigil_ext.settings.overlays import Variant
+from sigil_ext.settings.project import Project
 
-__all__ = ["BacktestPlan", "CandleSource", "folder_source", "parse_instant", "run_backtest", "table_source"]
+__all__ = ["BacktestPlan", "CandleSource", "folder_source", "keep", "parse_instant", "run_backtest", "table_source"]
 
 Progress = Callable[[str, float], None]
 
@@ -81,3 +83,17 @@ def run_backtest(plan: BacktestPlan, on_progress: Progress = lambda label, share
         build_report(result, run, interval_minutes=market.intervals)
         for result, run in zip(results, plan.runs, strict=True)
     ]
+
+
+def keep(
+    project: Project, reports: Sequence[Mapping[str, Any]], *, overrides: Sequence[str] = (), page: str | None = None
+) -> shelf.Shelved:
+    """Put the reports of one run on the shelf as `{"reports": [...]}` and return the entry.
+
+    Raises:
+        UsageError: storage cannot be written.
+    """
+    names = ", ".join(str(r["variant"]) for r in reports)
+    changed = f" with {', '.join(overrides)}" if overrides else ""
+    title = f"{names}{changed}, {reports[0]['start'][:10]} to {reports[0]['finish'][:10]}"
+    return shelf.put(project, "backtest", {"reports": list(reports)}, title=title, page=page, now=datetime.now(UTC))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 from rich.console import Console
@@ -16,9 +16,9 @@ from sigil_ext.entrypoints.cli.options import json_option, print_json, set_optio
 from sigil_ext.entrypoints.cli.strategy_options import strategy_options, strategy_run
 from sigil_ext.errors import UsageError
 from sigil_ext.settings.environment import load_environment
-from sigil_ext.settings.files import demand_writable
+from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
-from sigil_ext.settings.project import find_project
+from sigil_ext.settings.project import Project, find_project
 
 if TYPE_CHECKING:
     from sigil_ext.services.backtest import CandleSource
@@ -47,7 +47,7 @@ def backtest(
 ) -> None:  # fmt: skip
     """Backtest variants, or any Jesse strategy, over recorded candles.
 
-    Prints tables, or JSON with --json: one object for one run, an array for several.
+    Prints tables, or JSON with --json: one object for one run, an array for several. The result is kept on the shelf.
     """
     from sigil_ext.services.backtest import (
         BacktestPlan,
@@ -56,7 +56,8 @@ def backtest(
         run_backtest,
     )
 
-    load_environment(find_project())  # a SIGIL_MODE other than paper is refused here too
+    project = find_project()
+    load_environment(project)  # a SIGIL_MODE other than paper is refused here too
     wanted = [s.strip() for s in symbols.split(",") if s.strip()] if symbols is not None else None
     if wanted is not None and not wanted:
         raise UsageError("--symbols names no symbol; example: --symbols TST-USDT,DOGS-USDT")
@@ -81,16 +82,34 @@ def backtest(
         demand_writable(html, "the page")
     with _progress([run.name for run in runs]) as tell:
         reports = run_backtest(plan, tell)
+    page = None
+    if html is not None:
+        from sigil_ext.research.backtest_page import render_page
+
+        page = render_page(reports)
+    told = _kept(project, reports, overrides, page)
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)
     else:
         from sigil_ext.entrypoints.cli.tables import print_backtest
 
         print_backtest(wide_console(), reports)
-    if html is not None:
-        from sigil_ext.research.backtest_page import write_page
+    click.echo(told, err=True)
+    if html is not None and page is not None:
+        write_whole(html, page, "the page")
+        click.echo(f"page: {html.resolve()}", err=as_json)
 
-        click.echo(f"page: {write_page(html, reports).resolve()}", err=as_json)
+
+def _kept(project: Project, reports: list[dict[str, Any]], overrides: Sequence[str], page: str | None) -> str:
+    """Keep the result and return what to say of it: a run that took hours is not lost to a full disk."""
+    from sigil_ext.services.backtest import keep
+
+    try:
+        return f"kept as {keep(project, reports, overrides=overrides, page=page).id}"
+    except UsageError as error:
+        cause = error.__cause__
+        why = (cause.strerror or str(cause)).lower() if isinstance(cause, OSError) else str(error)
+        return f"not kept: {project.storage / 'research'} cannot be written ({why}); the panel will not show this run"
 
 
 def _jesse_table(exchange: str, symbols: list[str] | None) -> CandleSource:

@@ -15,9 +15,10 @@ from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_charts import DETAIL, OVERVIEW, REASON_STYLE, VARIANT_STYLE, thinned
 from sigil_ext.research.backtest_format import shown
-from sigil_ext.research.backtest_page import render_page, write_page
+from sigil_ext.research.backtest_page import render_page
 from sigil_ext.research.backtest_report import build_report
 from sigil_ext.rules.types import EXIT_REASONS
+from sigil_ext.settings.files import write_whole
 from sigil_ext.settings.overlays import load_variant
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -160,11 +161,11 @@ def test_every_exit_reason_and_every_known_variant_has_a_look_of_its_own():
 
 def test_the_page_is_written_whole_with_its_folders_and_replaces_an_older_one(tmp_path, report):
     path = tmp_path / "new" / "folder" / "page.html"
-    assert write_page(path, [report]) == path
+    write_whole(path, render_page([report]), "the page")
     first = path.read_text(encoding="utf-8")
     assert first.startswith("<!doctype html>")
     assert first.rstrip().endswith("</html>")
-    write_page(path, [report], title="again")
+    write_whole(path, render_page([report], title="again"), "the page")
     assert "<title>again</title>" in path.read_text(encoding="utf-8")
     assert [p.name for p in path.parent.iterdir()] == ["page.html"]
 
@@ -174,7 +175,7 @@ def test_a_page_that_cannot_be_written_is_one_sentence_of_wrong_use(tmp_path, re
     (tmp_path / "folder").mkdir()
     for path in (tmp_path / "file" / "page.html", tmp_path / "folder"):
         with pytest.raises(UsageError, match=r"cannot write the page to .*; name another file") as caught:
-            write_page(path, [report])
+            write_whole(path, render_page([report]), "the page")
         assert caught.value.exit_status == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder"]
 
