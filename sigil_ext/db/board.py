@@ -170,14 +170,6 @@ def exits(database: Database) -> list[ExitSum]:
     ]
 
 
-def equity_span(database: Database) -> EquitySpan | None:
-    """Return what stretch of time the wallet was recorded for, None where it never was."""
-    first, last, count, days, peak = _rows(database, "equity_span")[0]
-    if first is None:
-        return None
-    return EquitySpan(first, last, count, days, float(_rows(database, "equity_first")[0][0]), float(peak))
-
-
 def equity_curve(database: Database, since: datetime, until: datetime, points: int) -> list[tuple[datetime, float]]:
     """Return (time, USD) from `since` on, at most about `points` of them: the last of each stretch of time."""
     step = max((until - since).total_seconds() / points, 1.0)

@@ -18,6 +18,7 @@ from sigil_ext.db.paper_periods import StoredVerdict, verdicts
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.standing import Standing, read_standing
 from sigil_ext.services.positions import Position, Positions
+from sigil_ext.services.readings_course import course
 from sigil_ext.services.status import Life, judged
 
 GATE_DAYS = 30
@@ -80,12 +81,20 @@ def overview(database: Database) -> Overview:
     """Return the column of the variant of `database`."""
     at_the_head = head(database)
     exits = board.exits(database)
-    span = board.equity_span(database)
+    span = recorded_span(database)
     store = PostgresStore(database)
     held = Positions(store).listed("open").positions
     steps = gate(at_the_head.standing, exits, span)
     last = next(iter(verdicts(database, 1)), None)
     return Overview(at_the_head, held, _refused(store), tuple(exits), span, steps, last)
+
+
+def recorded_span(database: Database) -> EquitySpan | None:
+    """Return what stretch of time the wallet was recorded for, None where it never was."""
+    found = course(database)
+    if found is None:
+        return None
+    return EquitySpan(found.first, found.last, found.snapshots, found.days, found.first_usd, found.peak_usd)
 
 
 def _refused(store: PostgresStore) -> tuple[tuple[str, int], ...]:
@@ -123,7 +132,7 @@ def gate(standing: Standing, exits: Sequence[ExitSum], span: EquitySpan | None) 
 
 def equity(database: Database, window: timedelta | None, points: int = 400) -> list[tuple[datetime, float]]:
     """Return (time, USD) of the recorded wallet, the last `window` of it or all, in about `points` points."""
-    span = board.equity_span(database)
+    span = recorded_span(database)
     if span is None:
         return []
     since = span.first if window is None else max(span.first, span.last - window)

@@ -8,12 +8,6 @@ FROM (SELECT exit_reason, pnl_usd, fees_usd, opened_at, closed_at FROM micro_pos
       UNION ALL SELECT exit_reason, pnl_usd, fees_usd, opened_at, closed_at FROM paper_positions WHERE status = 'closed') AS p
 GROUP BY 1 ORDER BY 2 DESC, 1
 
--- name: equity_span
-SELECT min(at), max(at), count(*), count(DISTINCT date_trunc('day', at AT TIME ZONE 'UTC')), max(equity_usd) FROM equity_snapshots
-
--- name: equity_first
-SELECT equity_usd FROM equity_snapshots ORDER BY at LIMIT 1
-
 -- name: equity_curve
 -- The last snapshot of each of `points` equal stretches of time.
 SELECT DISTINCT ON (stretch) at, equity_usd
