@@ -333,6 +333,10 @@ def test_a_strategy_that_raises_stops_its_session_with_one_sentence_every_time(b
         assert cursor.fetchone() == (0,)
         cursor.execute("SELECT count(*) FROM paper_sessions WHERE ended_at IS NULL")
         assert cursor.fetchone() == (0,)
+        cursor.execute("SELECT sum(pnl_usd) FROM micro_positions")
+        (won,) = cursor.fetchone()
+        cursor.execute("SELECT equity_usd, cash_usd, open_positions FROM equity_snapshots ORDER BY at DESC LIMIT 1")
+        assert cursor.fetchone() == (pytest.approx(10_000 + won), pytest.approx(10_000 + won), 0)
     database.close()
 
 
