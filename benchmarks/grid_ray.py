@@ -7,12 +7,14 @@ imports Jesse, so it is the work that is compared. Run it on a machine that does
 from __future__ import annotations
 
 import os
+import sys
 import time
+from statistics import median
 
 from sigil_ext.bridge.ray_runs import run_each_on_ray
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult
-from sigil_ext.services.market import folder_source, read_market
-from sigil_ext.settings.overlays import load_variant
+from sigil_ext.services.market import Market, folder_source, read_market
+from sigil_ext.settings.overlays import Variant, load_variant
 from sigil_ext.settings.project import find_project
 
 MULTIPLIERS = (1.0, 1.5, 2.0, 2.5, 3.0, 3.5)
@@ -20,27 +22,34 @@ SYMBOLS = ("TST-USDT", "DOGS-USDT", "HMSTR-USDT", "NFP-USDT")
 
 
 def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     variants = [load_variant("unhinged", [f"hard_stop.multiplier={m}"]) for m in MULTIPLIERS]
     market = read_market(variants, folder_source(find_project().sample, SYMBOLS), None, None, "Binance Spot")
-    request = lambda v: SimulationRequest(v, {}, market.start_ms, market.finish_ms)  # noqa: E731
-    load = os.getloadavg()[0]
-    print(f"{len(variants)} cells, {len(SYMBOLS)} symbols, 6 days; load of the machine before: {load:.1f}")
-    taken: dict[int, float] = {}
-    seen: list[list[float]] = []
-    for workers in (1, 2):
-        # The first cells of each worker carry its start; the clock runs from the last of them to the end.
-        requests = [request(v) for v in (*variants[:workers], *variants)]
-        finished: list[float] = []
-        cash: dict[int, float] = {}
-        for index, outcome in run_each_on_ray("local", market.candles, requests, workers):
-            assert isinstance(outcome, SimulationResult), outcome
-            finished.append(time.perf_counter())
-            cash[index] = outcome.final_cash
-        taken[workers] = finished[-1] - finished[workers - 1]
-        seen.append([cash[index] for index in range(workers, len(requests))])
-        print(f"{workers} worker{'s' if workers > 1 else ''}: {taken[workers]:.1f} s for {len(variants)} cells")
-    assert seen[0] == seen[1], "the cells differ"
-    print(f"efficiency of two workers: {taken[1] / (2 * taken[2]):.0%}; load after: {os.getloadavg()[0]:.1f}")
+    print(
+        f"{len(variants)} cells, {len(SYMBOLS)} symbols, 6 days; load of the machine before: {os.getloadavg()[0]:.1f}"
+    )
+    ratios = []
+    for number in range(1, rounds + 1):
+        (one, first), (two, second) = timed(market, variants, 1), timed(market, variants, 2)
+        assert first == second, "the cells differ"
+        ratios.append(one / (2 * two))
+        print(f"round {number}: one worker {one:.1f} s, two {two:.1f} s, efficiency {ratios[-1]:.0%}", flush=True)
+    print(f"efficiency of two workers, median of {rounds}: {median(ratios):.0%}; load after: {os.getloadavg()[0]:.1f}")
+
+
+def timed(market: Market, variants: list[Variant], workers: int) -> tuple[float, list[float]]:
+    """Return seconds for all cells, and what each left in the wallet.
+
+    The first cells of each worker carry its start: the clock runs from the last of them to the end.
+    """
+    requests = [SimulationRequest(v, {}, market.start_ms, market.finish_ms) for v in (*variants[:workers], *variants)]
+    finished: list[float] = []
+    cash: dict[int, float] = {}
+    for index, outcome in run_each_on_ray("local", market.candles, requests, workers):
+        assert isinstance(outcome, SimulationResult), outcome
+        finished.append(time.perf_counter())
+        cash[index] = outcome.final_cash
+    return finished[-1] - finished[workers - 1], [cash[index] for index in range(workers, len(requests))]
 
 
 if __name__ == "__main__":

@@ -29,12 +29,12 @@ from sigil_ext.errors import SigilError, SimulationFailed, UsageError
 LOCAL = "local"
 CONNECT_S = 3.0
 IMPORT_S, HEALTH_S = 90.0, 8.0
+STARTS = 3
 # Ray must be set before it is imported: no telemetry, no chatter, no look for graphics cards.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_raylet_start_wait_time_s": "120",  # a busy machine is no broken one
 }
 
 Candles = Mapping[str, NDArray[np.float64]]
@@ -153,20 +153,26 @@ def _connected(ray: Any, address: str, candles: Candles, workers: int | None) ->
     if ray.is_initialized():
         raise SimulationFailed("this process is connected to a Ray cluster already; end that connection first")
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": "FATAL", "configure_logging": True}
-    try:
-        if address == LOCAL:
-            size = sum(rows.nbytes for rows in candles.values())
-            ray.init(
-                address="local", num_cpus=workers, include_dashboard=False, _node_ip_address="127.0.0.1",
-                object_store_memory=max(256_000_000, 2 * size + 128_000_000), **common,
-            )  # fmt: skip
-        else:
-            ray.init(address=address, **common)
-    except (ConnectionError, RuntimeError, ValueError, OSError, MemoryError) as error:
-        said = " ".join(str(error).split())[:300]
-        raise SimulationFailed(
-            f"Ray at '{address}' could not be used: {said}; without --ray processes are used"
-        ) from error
+    if address == LOCAL:
+        size = sum(rows.nbytes for rows in candles.values())
+        common |= {
+            "address": "local", "num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1",
+            "object_store_memory": max(256_000_000, 2 * size + 128_000_000),
+        }  # fmt: skip
+    else:
+        common |= {"address": address}
+    for left in reversed(range(STARTS if address == LOCAL else 1)):
+        try:
+            ray.init(**common)
+            break
+        except Exception as error:  # Ray raises plain ones
+            ray.shutdown()
+            if left and "timed out during startup" in str(error):  # its 30 s are not enough on a busy machine
+                continue
+            said = " ".join(str(error).split())[:300]
+            raise SimulationFailed(
+                f"Ray at '{address}' is of no use: {said} Without --ray processes are used"
+            ) from error
     try:
         yield
     finally:

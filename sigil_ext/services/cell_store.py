@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,11 +21,11 @@ from numpy.typing import NDArray
 from sigil_ext.errors import SigilError
 from sigil_ext.research.kernel.trades import TRADE, CellTrades
 from sigil_ext.services.market import Market
-from sigil_ext.settings.overlays import Variant, flatten
+from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import PACKAGE, Project
 
 TRADE_CODE: dict[str, tuple[str, ...]] = {
-    "jesse": ("rules", "settings", "db/scripted_store.py", "db/memory_store.py", "bridge"),
+    "jesse": ("rules", "settings", "db/scripted_store.py", "db/memory_store.py", "bridge", "research/kernel/trades.py"),
     "kernel": ("rules", "settings", "research/kernel"),
 }
 TRADE_LIBRARIES = ("jesse", "numpy", "numba")
@@ -105,7 +104,7 @@ def _period(market: Market) -> tuple[int, int]:
 
 def settings_hash(run: Variant) -> str:
     """Return a hash of what decides the trades of `run`: its settings, not its name."""
-    return hashlib.sha256(json.dumps(flatten(run.settings), sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(run.settings.model_dump_json().encode()).hexdigest()
 
 
 def candles_hash(market: Market) -> str:
@@ -132,19 +131,18 @@ def code_hash(engine: str) -> str:
 
 def _packed(trades: NDArray[np.void]) -> bytes:
     """Return the trades column by column, which compresses to about a third of row by row."""
-    columns: Mapping[str, NDArray[np.generic]] = {name: trades[name] for name in TRADE.names or ()}
-    file = io.BytesIO()
-    for column in columns.values():
-        np.save(file, np.ascontiguousarray(column), allow_pickle=False)
-    return zlib.compress(file.getvalue(), 1)
+    return zlib.compress(b"".join(trades[name].tobytes() for name in TRADE.names or ()), 1)
 
 
 def _unpacked(blob: bytes) -> NDArray[np.void]:
-    file = io.BytesIO(zlib.decompress(blob))
-    columns = {name: np.load(file, allow_pickle=False) for name in TRADE.names or ()}
-    trades = np.zeros(len(columns["symbol"]), dtype=TRADE)
-    for name, column in columns.items():
-        trades[name] = column
+    """Return the trades; what their columns are is part of the code that a file's name is made of."""
+    data = zlib.decompress(blob)
+    trades = np.zeros(len(data) // TRADE.itemsize, dtype=TRADE)
+    begin = 0
+    for name in TRADE.names or ():
+        kind = TRADE[name]
+        trades[name] = np.frombuffer(data, kind, len(trades), begin)
+        begin += kind.itemsize * len(trades)
     return trades
 
 

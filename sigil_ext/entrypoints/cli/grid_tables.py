@@ -19,6 +19,7 @@ from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, by_score, exit_c
 
 Document = Mapping[str, Any]
 MOST_FAILED = 10
+POSTURE_EXPLAINED = "P&L of a cell (hard-stop share), mean over the other axes. "
 
 
 def print_grid(console: Console, document: Document, top: int) -> None:
@@ -31,7 +32,7 @@ def print_grid(console: Console, document: Document, top: int) -> None:
     if document["folds"]:
         print_table(console, _folds(document), "In: all other folds. Rank: among all cells within the fold.")
     if document["posture"] is not None:
-        print_table(console, _posture(document), document["posture"]["sentence"])
+        print_table(console, _posture(document), POSTURE_EXPLAINED + document["posture"]["sentence"])
     _print_failed(console, document)
     console.print(Text("Notes", style="bold"))
     for note in document["notes"]:
@@ -99,9 +100,7 @@ def _folds(document: Document) -> Table:
 def _posture(document: Document) -> Table:
     rows: Sequence[Mapping[str, Any]] = document["posture"]["rows"]
     variants = list(dict.fromkeys(row["variant"] for row in rows))
-    table = plain_table(
-        "Posture against multiplier: P&L of a cell (hard-stop share), mean over the other axes", "multiplier", *variants
-    )
+    table = plain_table("Posture against multiplier", "multiplier", *variants)
     for multiplier in dict.fromkeys(row["multiplier"] for row in rows):
         found = {row["variant"]: row for row in rows if row["multiplier"] == multiplier}
         add_row(table, shown_value(multiplier), *(_posture_cell(found.get(v)) for v in variants))
