@@ -21,12 +21,11 @@ from pydantic_core import to_json
 
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat
+from sigil_ext.db.panel import looked
 from sigil_ext.db.postgres_store import PostgresStore, store_symbol
-from sigil_ext.db.queries import load
 
 KEPT = 10_000
 MOST_AT_ONCE = 1000
-_EVENTS = load("events")
 _MARKS = ("signals", "protections", "acts", "requests", "scans", "alerts", "audits", "probes", "equity")
 _MARK_OF = dict(
     zip(("signal", "protection", "act", "request", "scan", "alert", "audit", "probe"), _MARKS[:-1], strict=True)
@@ -114,12 +113,12 @@ class Watch:
     def _is_another(self, database: Database) -> bool:
         """Return whether a table ends before the mark: somebody put another database in the place of the old one."""
         assert self._marks is not None
-        here = dict(zip(_MARKS, _ask(database, "here")[0], strict=True))
+        here = dict(zip(_MARKS, looked(database, "here")[0], strict=True))
         return any(here[name] < self._marks[name] for name in _MARK_OF.values())
 
     def _begin(self, database: Database) -> None:
-        self._marks = dict(zip(_MARKS, _ask(database, "here")[0], strict=True))
-        held = _ask(database, "positions", variant=database.variant, watched=[])
+        self._marks = dict(zip(_MARKS, looked(database, "here")[0], strict=True))
+        held = looked(database, "positions", variant=database.variant, watched=[])
         self._positions = {row[0]: row for row in held}
         with database.transaction() as cur:
             cur.execute("SELECT coalesce(max(id), 0) FROM micro_positions")
@@ -129,7 +128,7 @@ class Watch:
     def _rows(self, database: Database) -> list[Happened]:
         assert self._marks is not None
         found = []
-        for kind, key, at, data in _ask(database, "since", **self._marks, limit=MOST_AT_ONCE):
+        for kind, key, at, data in looked(database, "since", **self._marks, limit=MOST_AT_ONCE):
             self._marks[_MARK_OF[kind]] = key
             if data.get("symbol"):
                 data["symbol"] = store_symbol(data["symbol"])
@@ -140,10 +139,10 @@ class Watch:
         return found
 
     def _changed_positions(self, database: Database) -> list[Happened]:
-        fresh = _ask(
+        fresh = looked(
             database, "new_positions", variant=database.variant, positions=self._newest_position, limit=MOST_AT_ONCE
         )
-        seen = _ask(database, "positions", variant=database.variant, watched=list(self._positions))
+        seen = looked(database, "positions", variant=database.variant, watched=list(self._positions))
         now = {row[0]: row for row in [*fresh, *seen]}
         found = []
         for number, row in now.items():
@@ -161,7 +160,7 @@ class Watch:
 
     def _equity(self, database: Database) -> list[Happened]:
         assert self._marks is not None
-        found = _ask(database, "equity_since", equity=self._marks["equity"])
+        found = looked(database, "equity_since", equity=self._marks["equity"])
         if not found:
             return []
         at, equity, cash, positions, count = found[0]
@@ -198,12 +197,6 @@ def _position(database: Database, kind: str, row: Sequence[Any]) -> Happened:
     data["id"], data["symbol"] = str(data["id"]), store_symbol(data["symbol"])
     at = (row[4] if kind == "position_closed" else row[3] if kind == "position_opened" else None) or datetime.now(UTC)
     return Happened(database.variant, kind, at, data)
-
-
-def _ask(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
-    with database.transaction() as cur:
-        cur.execute(_EVENTS[name], values or None)
-        return cur.fetchall()
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sigil_ext.db.connection import Database
-from sigil_ext.services.readings import rows
+from sigil_ext.db.panel import rows
 
 KEPT = 64
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from sigil_ext.bridge.bars import build_bars
 from sigil_ext.db.connection import Database
+from sigil_ext.db.panel import rows
 from sigil_ext.db.postgres_store import store_symbol
-from sigil_ext.db.queries import load
 from sigil_ext.errors import UsageError
 
 MINUTE_MS = 60_000
@@ -27,7 +27,6 @@ MOST_MINUTES = 45_000  # a month
 NEWEST_MINUTES = 15
 MOST_KEPT = 128
 MOST_BARS = 5000
-_READINGS = load("readings")
 _ROW = 6
 
 
@@ -72,7 +71,7 @@ def last_prices(database: Database, names: Collection[str]) -> dict[str, tuple[f
         return {}
     found: dict[str, tuple[float, datetime]] = {}
     wanted = {store_symbol(name): name for name in names}
-    for symbols, open_ms, packed in _rows(database, "newest_minutes", limit=NEWEST_MINUTES):
+    for symbols, open_ms, packed in rows(database, "newest_minutes", limit=NEWEST_MINUTES):
         at = _utc(open_ms + MINUTE_MS)
         for row in _candles(packed):
             if (name := wanted.get(symbols[int(row[0])])) is not None and name not in found:
@@ -98,7 +97,7 @@ def bars(
     if timeframe not in TIMEFRAMES:
         raise UsageError(f"timeframe '{timeframe}' is not known; known: {', '.join(TIMEFRAMES)}")
     length = TIMEFRAMES[timeframe] * MINUTE_MS
-    last = _rows(database, "last_minute_of_symbol", symbol=symbol)[0][0]
+    last = rows(database, "last_minute_of_symbol", symbol=symbol)[0][0]
     if last is None:
         return []
     end = last + MINUTE_MS if until is None else min(_ms(until), last + MINUTE_MS)
@@ -132,7 +131,7 @@ def _built(database: Database, symbol: str, length: int, begin: int, end: int) -
 
     What has closed does not change, so only what came since is read again.
     """
-    sessions = tuple(_rows(database, "sessions_with", symbol=symbol, since=0, until=2**62))
+    sessions = tuple(rows(database, "sessions_with", symbol=symbol, since=0, until=2**62))
     key = (f"{database.variant} {database.address.place}", symbol, length)
     with _lock:
         known = _kept.get(key)
@@ -159,7 +158,7 @@ def _minutes(
     span = {"since": since_ms, "until": until_ms}
     for session, number, count, place in sessions if since_ms < until_ms else ():
         values = {"id": session, "place": place, "symbols": count, "limit": MOST_MINUTES, **span}
-        for open_ms, packed in _rows(database, "minutes_of_symbol", **values):
+        for open_ms, packed in rows(database, "minutes_of_symbol", **values):
             for row in _candles(packed):
                 if int(row[0]) == number:
                     kept[open_ms] = row
@@ -173,13 +172,13 @@ def benchmark(database: Database, points: int = 200) -> Benchmark | None:
 
 
 def _benchmark(database: Database, points: int) -> Benchmark | None:
-    sessions = _rows(database, "last_session")
+    sessions = rows(database, "last_session")
     if not sessions or sessions[0][2] is None:
         return None
     number, symbols = sessions[0][:2]
-    first, last = _rows(database, "minutes_span", id=number)[0]
+    first, last = rows(database, "minutes_span", id=number)[0]
     step = max((last - first) // points, MINUTE_MS)
-    sampled = _rows(database, "sampled_minutes", id=number, since=first, until=last, step=step)
+    sampled = rows(database, "sampled_minutes", id=number, since=first, until=last, step=step)
     bought = np.full(len(symbols), np.nan)
     price = np.full(len(symbols), np.nan)
     curve = []
@@ -192,7 +191,7 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
             curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
     if not curve:
         return None
-    wallet = _rows(database, "equity", first=_utc(curve[0][0]), last=_utc(curve[-1][0]), step=max(step / 1000, 60.0))
+    wallet = rows(database, "equity", first=_utc(curve[0][0]), last=_utc(curve[-1][0]), step=max(step / 1000, 60.0))
     times = np.array([_ms(row[0]) for row in wallet], dtype=np.int64)
     usd = [float(row[1]) for row in wallet]
 
@@ -204,12 +203,6 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
     return Benchmark(
         database.variant, number, len(symbols), told[0].at, told[-1].at, told[-1].pool_pct, told[-1].variant_pct, told
     )
-
-
-def _rows(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
-    with database.transaction() as cur:
-        cur.execute(_READINGS[name], values)
-        return cur.fetchall()
 
 
 def _candles(packed: Any) -> NDArray[np.float64]:

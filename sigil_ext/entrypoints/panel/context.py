@@ -5,10 +5,10 @@ function of one `Database`; it runs in a thread that belongs to that variant alo
 nobody else's. A variant that did not answer within `DEADLINE_S` counts as away: for `RETRY_AFTER_S` every question is
 answered at once with the stored reason, then the next question tries again, and the variant is back by itself.
 
-Connections are read only and give up a statement after `STATEMENT_LIMIT_S`. Acts do not go this way: see `acts.py`.
+Connections are read only and give up a statement after `STATEMENT_LIMIT_S`. Acts do not go this way: see `api/acts.py`.
 
     async def page(request: Request, context: Context) -> ...:
-        answers = await context.ask_all(readings.overview)
+        answers = await context.ask_all(readings_account.summary)
         for name, answer in answers.items():
             answer.value        # what the question returned, None while the variant is away
             answer.away         # why, in a sentence (`Away.sentence`), None while it is there

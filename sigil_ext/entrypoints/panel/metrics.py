@@ -23,7 +23,8 @@ from sigil_ext.db.connection import Database
 from sigil_ext.entrypoints.panel.auth import identify, keys_of, require_viewer
 from sigil_ext.entrypoints.panel.context import Answer, PanelContext, context_of
 from sigil_ext.entrypoints.panel.hub import Hub, hub_of
-from sigil_ext.services.readings_account import VariantView, summary
+from sigil_ext.services.readings_account import summary
+from sigil_ext.services.readings_account_views import VariantView
 
 FRESH_S = 5.0
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

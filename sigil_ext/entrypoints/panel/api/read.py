@@ -26,7 +26,17 @@ from sigil_ext.entrypoints.panel.api.system import SystemView, system_view
 from sigil_ext.entrypoints.panel.auth import Refused
 from sigil_ext.entrypoints.panel.context import Context
 from sigil_ext.services import readings, readings_account, readings_market, shelf
-from sigil_ext.services.readings import (
+from sigil_ext.services.readings_account_views import (
+    BreakerView,
+    EquityCurve,
+    GateView,
+    HeartbeatView,
+    PerformanceView,
+    RiskView,
+    VariantView,
+)
+from sigil_ext.services.readings_market import TIMEFRAMES, Bar, Benchmark
+from sigil_ext.services.readings_views import (
     ActView,
     AlertView,
     AuditView,
@@ -39,16 +49,6 @@ from sigil_ext.services.readings import (
     SignalView,
     UniverseView,
 )
-from sigil_ext.services.readings_account import (
-    BreakerView,
-    EquityCurve,
-    GateView,
-    HeartbeatView,
-    PerformanceView,
-    RiskView,
-    VariantView,
-)
-from sigil_ext.services.readings_market import TIMEFRAMES, Bar, Benchmark
 
 router = APIRouter()
 Number = Annotated[int, Path(ge=1, le=2**62)]

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from sigil_ext import __version__
 from sigil_ext.db.connection import Database
+from sigil_ext.db.panel import rows
 from sigil_ext.entrypoints.panel.context import Answer, PanelContext
-from sigil_ext.services import readings
 
 _STARTED = datetime.now(UTC)
 
@@ -51,7 +51,7 @@ async def system_view(context: PanelContext) -> SystemView:
 
 def _timed(database: Database) -> tuple[int, float]:
     began = time.perf_counter()
-    version = readings.rows(database, "schema")[0][0]
+    version = rows(database, "schema")[0][0]
     return version, (time.perf_counter() - began) * 1000
 
 
