@@ -43,13 +43,12 @@ def build(
     bars: Rows,
     first: NDArray[np.int64],
     asked: NDArray[np.bool_],
-    base: int,
 ) -> None:
     """Fill the bars of one symbol.
 
     Args:
         minutes: candles in Jesse's column order. length: minutes. start_ms: no strategy is asked before.
-        bars: rows in Jesse's column order, to be filled. first: number of each bar's first minute, counted from `base`.
+        bars: rows in Jesse's column order, to be filled. first: number of each bar's first minute.
         asked: whether the strategy is asked at the bar's end.
     """
     n = minutes.shape[0]
@@ -68,7 +67,7 @@ def build(
         bars[at, CLOSE] = minutes[i - 1, CLOSE]
         bars[at, HIGH], bars[at, LOW] = high, low
         bars[at, VOLUME] = pairwise_volume(minutes, start, i)
-        first[at] = base + start
+        first[at] = start
         last_minute = int(minutes[i - 1, 0])
         asked[at] = last_minute == end_ms - MINUTE_MS and last_minute >= start_ms
 
@@ -128,7 +127,6 @@ def signals_of(
     first: NDArray[np.int64],
     asked: NDArray[np.bool_],
     counts: NDArray[np.int16],
-    base: int,
     length: int,
     lookback: int,
     volume_factor: float,
@@ -149,7 +147,7 @@ def signals_of(
         if not fired:
             continue
         now_ms = int(bars[j, 0]) + length * MINUTE_MS
-        seen = first[j + 1] - base if j + 1 < n else minutes.shape[0]
+        seen = first[j + 1] if j + 1 < n else minutes.shape[0]
         at[found] = j
         gaps[found] = longest_gap_minutes(minutes[:seen], now_ms, HOUR_MS)
         found += 1
@@ -205,11 +203,3 @@ def closes_at(minutes: Rows, times_ms: NDArray[np.int64], out: NDArray[np.float6
         while seen < n and minutes[seen, 0] < times_ms[k]:
             seen += 1
         out[k] = minutes[seen - 1, CLOSE] if seen > 0 else math.nan
-
-
-@kernel
-def copy_columns(minutes: Rows, times: NDArray[np.int32], prices: Rows) -> None:
-    """Fill the minutes since 1970 and (open, low, close) of one symbol's candles."""
-    for i in range(minutes.shape[0]):
-        times[i] = int(minutes[i, 0]) // MINUTE_MS
-        prices[i, 0], prices[i, 1], prices[i, 2] = minutes[i, OPEN], minutes[i, LOW], minutes[i, CLOSE]

@@ -14,7 +14,7 @@ import numpy as np
 
 from sigil_ext.research.kernel.compiling import kernel
 from sigil_ext.research.kernel.decimals import decimal_sum
-from sigil_ext.research.kernel.lending import lent
+from sigil_ext.research.kernel.lending import lent, rows_at
 from sigil_ext.research.kernel.paths import AT_CLOSE, FILLED, HARD_STOP, HIGH_WATER, LOW_WATER, STOP, walk
 from sigil_ext.research.kernel.shapes import Bools, Ints, Scans, Signals, Tape
 from sigil_ext.rules.breaker import fell, lost_in_a_row
@@ -60,14 +60,15 @@ def equity_within(tape: Tape, positions: Rows, account: Row, rate: float, minute
     for k in range(account.open):
         other = positions[k].symbol
         until = minute - 1 if tape.one_clock and other > symbol else minute
-        low, high = tape.offsets[other], tape.offsets[other + 1]
+        minutes = rows_at(tape.minutes[other], tape.counts[other])
+        low, high = 0, minutes.shape[0]
         while low < high:
             middle = (low + high) // 2
-            if tape.times[middle] < until:
+            if minutes[middle, 0] < until * 60_000.0:
                 low = middle + 1
             else:
                 high = middle
-        held += (positions[k].qty + positions[k].pending) * (1 - rate) * tape.prices[low - 1, 2]
+        held += (positions[k].qty + positions[k].pending) * (1 - rate) * minutes[low - 1, CLOSE]
     return float(account.cash + held)
 
 
@@ -228,7 +229,8 @@ def follow(tape: Tape, position: Row, atr: float, cell: Row, until_bar: int, pat
     state[STOP], state[HIGH_WATER], state[LOW_WATER] = position.stop, position.high_water, position.low_water
     symbol = position.symbol
     minute, kind, reason, price, at = walk(
-        tape.bars, tape.asked, tape.first, tape.times, tape.prices, tape.length, tape.end, tape.last_bar[symbol],
+        tape.bars, tape.asked, tape.first, rows_at(tape.minutes[symbol], tape.counts[symbol]), tape.length, tape.end,
+        tape.last_bar[symbol],
         position.bar, until_bar, position.opened, position.entry, position.hard_stop, atr,
         cell.activation_atr, cell.trail_multiplier, cell.flat_after, cell.flat_max_move_pct, state,
     )  # fmt: skip
@@ -467,8 +469,7 @@ def simulate(
     """
     return run(
         Tape(
-            lent(tape.bars), lent(tape.asked), lent(tape.first), lent(tape.last_bar), lent(tape.times),
-            lent(tape.prices), lent(tape.offsets), tape.length, tape.end, lent(tape.slots), lent(tape.next_day),
+            lent(tape.bars), lent(tape.asked), lent(tape.first), lent(tape.last_bar), lent(tape.minutes), lent(tape.counts), tape.length, tape.end, lent(tape.slots), lent(tape.next_day),
             lent(tape.closes), tape.one_clock,
         ),
         Scans(

@@ -26,6 +26,11 @@ POW5 = np.array([5**k for k in range(LONGEST + 1)], dtype=np.uint64)
 POW5_HIGH = np.array([5**k >> 64 for k in range(SMALLEST + 1)], dtype=np.uint64)
 POW5_LOW = np.array([5**k & (2**64 - 1) for k in range(SMALLEST + 1)], dtype=np.uint64)
 POW10 = np.array([10**k for k in range(20)], dtype=np.uint64)
+FLOAT10 = np.array([float(10**k) for k in range(PLACES + 1)])
+# For a float between 2**(n - 1) and 2**n: the power of ten at or under the lower end, and the next one.
+LOWEST_POWER = -100
+MAGNITUDES = np.array([math.floor(math.log10(2.0 ** (n - 1))) for n in range(LOWEST_POWER, 64)])
+NEXT_TEN = np.array([10.0 ** (k + 1) for k in MAGNITUDES])
 UNKNOWN = np.iinfo(np.int64).min
 
 
@@ -34,7 +39,7 @@ def decimal_sum(a: float, b: float) -> float:
     """Return a + b as Jesse adds them, NaN where that takes more digits than are kept here.
 
     Args:
-        a: >= 0. b: any sign, -b <= a. Either 0 or between 1e-28 and 1e17.
+        a: >= 0. b: any sign, -b <= a. Either 0 or between 1e-28 and 1e15.
     """
     if b == 0.0:
         return a
@@ -96,32 +101,34 @@ def cut(x: Word, digits: int) -> Word:
 def shortest(value: float) -> tuple[Word, int]:
     """Return (digits, decimal places) of the shortest decimal that reads back as `value` > 0, PLACES of them at most.
 
-    UNKNOWN places where it is 1e17 or more, or under 1e-28.
+    UNKNOWN places where it is 1e15 or more, or under 1e-28.
     """
     fraction, exponent = math.frexp(value)
+    if exponent < LOWEST_POWER or exponent >= 64:
+        return ZERO, UNKNOWN
     m = U(fraction * 9007199254740992.0)  # 2**53
     e = exponent - 53
-    magnitude = math.floor(math.log10(value))
-    for digits in range(15, 18):
-        places = digits - 1 - magnitude
-        if places < 0 or places > SMALLEST:
-            return ZERO, UNKNOWN
-        d, fits = rounded(m, e, places)
-        if d > POW10[digits] and places > 0:  # the logarithm was rounded down to a whole number
-            places -= 1
-            d, fits = rounded(m, e, places)
-        elif not fits and d <= POW10[digits - 1] and places < SMALLEST:  # or up
-            places += 1
-            d, fits = rounded(m, e, places)
+    magnitude = MAGNITUDES[exponent - LOWEST_POWER]
+    if value >= NEXT_TEN[exponent - LOWEST_POWER]:
+        magnitude += 1
+    places = 15 - magnitude  # for 16 digits; every second float has a decimal of so many
+    if places < 1 or places >= SMALLEST:
+        return ZERO, UNKNOWN
+    d, fits = rounded(m, e, places)
+    if fits:
+        shorter, fits = rounded(m, e, places - 1)
         if fits:
-            while places > 0 and d % TEN == ZERO:
-                d //= TEN
-                places -= 1
-            if places > PLACES:
-                d = cut(d, places - PLACES)
-                places = PLACES
-            return d, places
-    return ZERO, UNKNOWN
+            d, places = shorter, places - 1
+    else:
+        d, fits = rounded(m, e, places + 1)
+        places += 1
+    while places > 0 and d % TEN == ZERO:
+        d //= TEN
+        places -= 1
+    if places > PLACES:
+        d = cut(d, places - PLACES)
+        places = PLACES
+    return d, places
 
 
 @kernel
@@ -134,6 +141,14 @@ def rounded(m: Word, e: int, places: int) -> tuple[Word, bool]:
     shift = -(e + places)
     if shift <= 0:
         return lo << U(-shift), True
+    if shift < 63 and m != TOP:  # what is cut off fits one word
+        rest = lo & ((ONE << U(shift)) - ONE)
+        d = (hi << U(64 - shift)) | (lo >> U(shift))
+        if rest >= ONE << U(shift - 1):
+            rest = (ONE << U(shift)) - rest
+            d += ONE
+        rest <<= ONE
+        return d, rest < five or (rest == five and m & ONE == ZERO)
     if shift >= 128:
         return ZERO, False
     d, rest_hi, rest_lo = divided_by_power(hi, lo, shift)
@@ -195,7 +210,7 @@ def nearest(hi: Word, lo: Word, places: int) -> float:
     """Return the float nearest to (hi * 2**64 + lo) / 10**places, ties to even."""
     if hi == ZERO and lo == ZERO:
         return 0.0
-    guess = (float(hi) * 18446744073709551616.0 + float(lo)) / 10.0**places
+    guess = (float(hi) * 18446744073709551616.0 + float(lo)) / FLOAT10[places]
     fraction, exponent = math.frexp(guess)
     m = U(fraction * 9007199254740992.0)
     e = exponent - 53

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -29,3 +30,9 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 def lent(array: Any) -> Any:
     """Return `array`, which must be contiguous and outlive what is returned, without its count of references."""
     return carray(_pointer(array.ctypes.data), array.shape, array.dtype)
+
+
+@kernel
+def rows_at(address: int, count: int) -> Any:
+    """Return the candles that lie at `address`, shape (count, 6), without a count of references."""
+    return carray(_pointer(address), (count, 6), np.float64)

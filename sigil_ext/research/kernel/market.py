@@ -63,7 +63,11 @@ class KernelMarket:
             CandleError: no candle lies within the period.
         """
         symbols = tuple(sorted(candles))
-        rows = tuple(candles[s][: np.searchsorted(candles[s][:, 0], finish_ms)] for s in symbols)
+        # Compiled code is given the address of each symbol's rows.
+        rows = tuple(
+            np.ascontiguousarray(candles[s][: np.searchsorted(candles[s][:, 0], finish_ms)], dtype=np.float64)
+            for s in symbols
+        )
         if not any(len(r) and r[-1, 0] >= start_ms for r in rows):
             raise CandleError("no candle lies within the period that the kernel is to run")
         return cls(symbols, rows, start_ms, finish_ms)
@@ -78,14 +82,14 @@ class KernelMarket:
         """Return the market at one signal timeframe; `with_closes` where equity is asked for."""
         bars = self._bars(signal_minutes)
         slots, next_day = self._slots(signal_minutes)
-        times, prices, offsets = self._minutes()
+        addresses, counts = self._minutes()
         closes = self._closes(signal_minutes) if with_closes else np.zeros((0, 0))
         one_clock = self._once(
             ("clock", max(signal_minutes, atr_minutes)),
             lambda: shares_one_clock(self.by_symbol(), self.start_ms, max(signal_minutes, atr_minutes)),
         )
         return Tape(
-            bars.bars, bars.asked, bars.first, bars.offsets[1:] - 1, times, prices, offsets, signal_minutes,
+            bars.bars, bars.asked, bars.first, bars.offsets[1:] - 1, addresses, counts, signal_minutes,
             self.end_minute, slots, next_day, closes, bool(one_clock),
         )  # fmt: skip
 
@@ -134,32 +138,24 @@ class KernelMarket:
         with ThreadPoolExecutor(self.workers) as pool:
             return list(pool.map(work, numbers))
 
-    def _minutes(self) -> tuple[NDArray[np.int32], Floats, Ints]:
-        def make() -> tuple[NDArray[np.int32], Floats, Ints]:
-            offsets = _offsets(len(rows) for rows in self.candles)
-            times, prices = np.empty(offsets[-1], np.int32), np.empty((offsets[-1], 3))
-            self._each(
-                lambda s: made.copy_columns(
-                    self.candles[s], times[offsets[s] : offsets[s + 1]], prices[offsets[s] : offsets[s + 1]]
-                )
-            )
-            return times, prices, offsets
-
-        return self._once("minutes", make)
+    def _minutes(self) -> tuple[Ints, Ints]:
+        return self._once(
+            "minutes",
+            lambda: (
+                np.array([rows.ctypes.data for rows in self.candles], dtype=np.int64),
+                np.array([len(rows) for rows in self.candles], dtype=np.int64),
+            ),
+        )
 
     def _bars(self, length: int) -> _Bars:
         def make() -> _Bars:
-            minutes = _offsets(len(rows) for rows in self.candles)
             offsets = _offsets(self._each(lambda s: made.count_bars(self.candles[s], length)))
             n = int(offsets[-1])
-            bars, asked, first = np.empty((n, 6)), np.zeros(n, np.bool_), np.empty(n + 1, np.int64)
-            first[n] = minutes[-1]
+            bars, asked, first = np.empty((n, 6)), np.zeros(n, np.bool_), np.empty(n, np.int64)
 
             def build(s: int) -> None:
                 part = slice(offsets[s], offsets[s + 1])
-                made.build(
-                    self.candles[s], length, self.start_ms, bars[part], first[part], asked[part], int(minutes[s])
-                )
+                made.build(self.candles[s], length, self.start_ms, bars[part], first[part], asked[part])
 
             self._each(build)
             return _Bars(bars, asked, first, offsets)
@@ -229,12 +225,10 @@ class KernelMarket:
         self, s: int, b: _Bars, rises: NDArray[np.int16], entry: EntrySettings, length: int
     ) -> tuple[Ints, Floats]:
         part = slice(b.offsets[s], b.offsets[s + 1])
-        n = int(b.offsets[s + 1] - b.offsets[s])
         room = int(np.count_nonzero(rises[part] >= entry.breakout_lookback))
         at, gaps = np.empty(room, np.int32), np.empty(room)
-        base = int(b.first[b.offsets[s]]) if n else 0
         found = made.signals_of(
-            self.candles[s], b.bars[part], b.first[part], b.asked[part], rises[part], base, length,
+            self.candles[s], b.bars[part], b.first[part], b.asked[part], rises[part], length,
             entry.breakout_lookback, entry.volume_factor, entry.volume_lookback, entry.rsi_min, entry.rsi_max, at, gaps,
         )  # fmt: skip
         return at[:found].astype(np.int64) + b.offsets[s], gaps[:found]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.research.kernel.compiling import kernel
-from sigil_ext.rules.indicators import CLOSE, HIGH, LOW
+from sigil_ext.rules.indicators import CLOSE, HIGH, LOW, OPEN
 from sigil_ext.rules.stops import is_flat, is_trail, leaves_at_close, trail_stop
 
 Floats = NDArray[np.float64]
@@ -44,8 +44,7 @@ def walk(
     bars: Floats,
     asked: NDArray[np.bool_],
     first: NDArray[np.int64],
-    times: NDArray[np.int32],
-    prices: Floats,
+    minutes: Floats,
     length: int,
     end_minute: int,
     last_bar: int,
@@ -64,7 +63,7 @@ def walk(
     """Lead a position from the end of `from_bar` on; return (minute, kind, reason, price, bar) of its exit.
 
     Args:
-        bars, asked, first: of all symbols, `first` with one more at the end; times, prices: of all minutes (open, low, close).
+        bars, asked, first: of all symbols. minutes: the symbol's candles.
         length: minutes of a bar. end_minute: end of the run. last_bar: the symbol's last one.
         from_bar: the position is as `state` says at its end. until_bar: the bar after whose end nothing is looked at.
         opened: minute of the entry. entry, hard_stop, atr: of the position; the rest as in the settings, times in minutes.
@@ -76,11 +75,12 @@ def walk(
             return 0, STILL_OPEN, 0, 0.0, j - 1
         stop = state[STOP]
         if bars[j, LOW] <= stop:
-            for i in range(first[j], first[j + 1]):
-                if prices[i, 0] <= stop:
-                    return times[i] + 1, FILLED, ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP, prices[i, 0], j
-                if prices[i, 1] <= stop:
-                    return times[i] + 1, FILLED, ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP, stop, j
+            reason = ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP
+            for i in range(first[j], first[j + 1] if j < last_bar else minutes.shape[0]):
+                if minutes[i, OPEN] <= stop:
+                    return int(minutes[i, 0]) // 60_000 + 1, FILLED, reason, minutes[i, OPEN], j
+                if minutes[i, LOW] <= stop:
+                    return int(minutes[i, 0]) // 60_000 + 1, FILLED, reason, stop, j
         if not asked[j]:
             continue
         for b in range(max(unseen, j + 1 - LATE_BARS), j + 1):

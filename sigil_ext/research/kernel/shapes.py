@@ -21,11 +21,10 @@ class Tape(NamedTuple):
 
     bars: Floats  # (n, 6) Jesse's column order, symbol after symbol
     asked: Bools  # (n,) whether the strategy is asked at the bar's end
-    first: Ints  # (n + 1,) number of the bar's first minute
+    first: Ints  # (n,) number of the bar's first minute among its symbol's
     last_bar: Ints  # (symbols,) number of a symbol's last bar
-    times: NDArray[np.int32]  # (minutes,) when each minute opened
-    prices: Floats  # (minutes, 3) open, low, close
-    offsets: Ints  # (symbols + 1,) number of a symbol's first minute
+    minutes: Ints  # (symbols,) address of a symbol's candles, rows of six floats in Jesse's column order
+    counts: Ints  # (symbols,) how many there are
     length: int  # minutes of a bar
     end: int  # when the run ends
     slots: NDArray[np.int32]  # (slots,) when some strategy is asked

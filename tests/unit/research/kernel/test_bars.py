@@ -18,7 +18,7 @@ DAY_MS = 86_400_000
 def bars_of(minutes: np.ndarray, length: int, start_ms: int = 0):
     n = made.count_bars(minutes, length)
     bars, first, asked = np.empty((n, 6)), np.empty(n, np.int64), np.empty(n, np.bool_)
-    made.build(minutes, length, start_ms, bars, first, asked, 0)
+    made.build(minutes, length, start_ms, bars, first, asked)
     return bars, first, asked
 
 
@@ -59,7 +59,7 @@ def test_no_bar_at_which_the_rule_fires_is_passed_over(seed, lookback, factor, v
         assert rises[j] == (len(before) if under.all() else under.argmin())
     at, gaps = np.empty(len(bars), np.int32), np.empty(len(bars))
     found = made.signals_of(
-        minutes, bars, first, asked, rises, 0, 1, lookback, factor, volume_lookback, 30.0, 80.0, at, gaps
+        minutes, bars, first, asked, rises, 1, lookback, factor, volume_lookback, 30.0, 80.0, at, gaps
     )
     rule = [j for j in range(len(bars)) if breakout(bars[: j + 1], lookback, factor, volume_lookback, 30.0, 80.0)[0]]
     assert at[:found].tolist() == rule
