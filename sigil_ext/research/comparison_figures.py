@@ -46,10 +46,8 @@ def figures_of(trades: Sequence[ComparedTrade], daily: Sequence[Floats], seed: i
         daily: of each day the P&L in USD, the number of trades won and the number closed.
     """
     usd, won, closed = daily
-    wins = [t.pnl_usd for t in trades if t.pnl_usd > 0]
-    losses = [-t.pnl_usd for t in trades if t.pnl_usd < 0]
+    wins = sum(t.pnl_usd > 0 for t in trades)
     pnl, fees = math.fsum(t.pnl_usd for t in trades), math.fsum(t.fee_usd for t in trades)
-    needed = stats.win_rate_needed(_mean(wins), _mean(losses))
     in_r = [t.r for t in trades if t.r is not None]
     stops = sum(t.exit_reason == "hard_stop" for t in trades)
     return {
@@ -60,13 +58,21 @@ def figures_of(trades: Sequence[ComparedTrade], daily: Sequence[Floats], seed: i
         "costs_usd": fees,
         "pnl_r": math.fsum(in_r) if len(in_r) == len(trades) else None,
         "total": _times(careful_mean(usd, seed), len(usd)).document(),
-        "wins": len(wins),
-        "win_rate": stats.proportion(len(wins), len(trades)).document(),
+        "wins": wins,
+        "win_rate": stats.proportion(wins, len(trades)).document(),
         "win_rate_by_day": stats.bootstrap_win_rate(won, closed, seed=seed).document(),
-        "win_rate_needed": needed if math.isfinite(needed) else None,
+        "win_rate_needed": win_rate_needed(trades),
         "hard_stops": stops,
         "hard_stop_share": stops / len(trades) if trades else None,
     }
+
+
+def win_rate_needed(trades: Sequence[ComparedTrade]) -> float | None:
+    """Return the win rate at which the payoff had breaks even, 0..1; None where nothing was won or nothing lost."""
+    needed = stats.win_rate_needed(
+        _mean([t.pnl_usd for t in trades if t.pnl_usd > 0]), _mean([-t.pnl_usd for t in trades if t.pnl_usd < 0])
+    )
+    return needed if math.isfinite(needed) else None
 
 
 def careful_mean(daily: Floats, seed: int) -> Estimate:

@@ -1,19 +1,19 @@
 """From the record of a paper period to what the gate judges: intervals, drift, how much was audited. Pure.
 
-Start at `gather`; the rule itself is `rules/graduation.py`.
+Start at `gather`, or without intervals `weigh`; the rule itself is `rules/graduation.py`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from sigil_ext.research.backtest_stats import DAY_MS
-from sigil_ext.research.comparison_figures import SEED, ComparedTrade, figures_of
+from sigil_ext.research.comparison_figures import SEED, ComparedTrade, figures_of, win_rate_needed
 from sigil_ext.rules.graduation import AuditFigures, DataFigures, Evidence, Interval
 
 MINUTE_MS = 60_000
@@ -63,18 +63,26 @@ class PaperRecord:
 
 def gather(record: PaperRecord, *, seed: int = SEED) -> tuple[Evidence, dict[str, Any]]:
     """Return what the rule judges, and the figures behind it for people (P&L before and after costs, intervals)."""
-    daily = _daily(record)
-    figures = figures_of(record.trades, daily, seed)
+    figures = figures_of(record.trades, _daily(record), seed)
+    evidence = weigh(record)
+    rate = evidence.win_rate and _wider(_interval(figures["win_rate"]), _interval(figures["win_rate_by_day"]))
+    return replace(evidence, pnl=_interval(figures["total"], figures["pnl_usd"]), win_rate=rate), figures
+
+
+def weigh(record: PaperRecord) -> Evidence:
+    """Return what the rule judges without intervals. The outcome is the same, how sure it is remains open.
+
+    For who asks every few seconds: intervals take some thousand draws.
+    """
+    trades = record.trades
     minutes = max(1, (record.until_ms - record.since_ms) // MINUTE_MS)
-    win_rate = figures["win_rate"]
-    by_day = figures["win_rate_by_day"]
-    evidence = Evidence(
+    return Evidence(
         days=_live_days(record),
-        trades=len(record.trades),
-        pnl=_interval(figures["total"], figures["pnl_usd"]),
+        trades=len(trades),
+        pnl=Interval(math.fsum(t.pnl_usd for t in trades)),
         marked_usd=record.marked_usd,
-        win_rate=None if win_rate["value"] is None else _wider(_interval(win_rate), _interval(by_day)),
-        win_rate_needed=figures["win_rate_needed"],
+        win_rate=Interval(sum(t.pnl_usd > 0 for t in trades) / len(trades)) if trades else None,
+        win_rate_needed=win_rate_needed(trades),
         audits=_audit_figures(record),
         data=DataFigures(
             observed_share=min(1.0, record.live_minutes / minutes),
@@ -84,7 +92,6 @@ def gather(record: PaperRecord, *, seed: int = SEED) -> tuple[Evidence, dict[str
             candles=record.live_minutes * record.symbols,
         ),
     )
-    return evidence, figures
 
 
 def _live_days(record: PaperRecord) -> float:

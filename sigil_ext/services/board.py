@@ -7,7 +7,6 @@ Questions to one database, each a plain function of it, so that the panel may as
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -17,22 +16,10 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.paper_periods import StoredVerdict, verdicts
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.standing import Standing, read_standing
+from sigil_ext.services.board_gate import Progress, progress_of
 from sigil_ext.services.positions import Position, Positions
 from sigil_ext.services.readings_course import course
 from sigil_ext.services.status import Life, judged
-
-GATE_DAYS = 30
-GATE_WIN_RATE = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class GateStep:
-    """One condition of the graduation gate. `met` None: nothing to judge by yet. `share` 0..1 of the way there."""
-
-    name: str
-    met: bool | None
-    said: str
-    share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +41,7 @@ class Overview:
     """Reason and refused entry signals, the most first."""
     exits: tuple[ExitSum, ...]
     span: EquitySpan | None
-    gate: tuple[GateStep, ...]
+    gate: Progress
     verdict: StoredVerdict | None
 
     @property
@@ -84,9 +71,8 @@ def overview(database: Database) -> Overview:
     span = recorded_span(database)
     store = PostgresStore(database)
     held = Positions(store).listed("open").positions
-    steps = gate(at_the_head.standing, exits, span)
     last = next(iter(verdicts(database, 1)), None)
-    return Overview(at_the_head, held, _refused(store), tuple(exits), span, steps, last)
+    return Overview(at_the_head, held, _refused(store), tuple(exits), span, progress_of(database), last)
 
 
 def recorded_span(database: Database) -> EquitySpan | None:
@@ -102,32 +88,6 @@ def _refused(store: PostgresStore) -> tuple[tuple[str, int], ...]:
     for refusal in store.refusals():
         counts[refusal.reason] += refusal.signals
     return tuple((reason, count) for reason, count in counts.most_common() if count)
-
-
-def gate(standing: Standing, exits: Sequence[ExitSum], span: EquitySpan | None) -> tuple[GateStep, ...]:
-    """Return how far the paper record is from graduation, at a glance; the verdict with intervals is `sigil gate`'s."""
-    days = span.days if span else 0
-    trades, won = sum(e.trades for e in exits), sum(e.won for e in exits)
-    pnl, rate = standing.pnl_usd, won / trades if trades else 0.0
-    audit = standing.audit
-    return (
-        GateStep("days", days >= GATE_DAYS, f"{days} of {GATE_DAYS} days recorded", min(1.0, days / GATE_DAYS)),
-        GateStep("pnl", pnl > 0 if trades else None, f"P&L {pnl:+.2f} USD of {trades} closed trades, must be above 0"),
-        GateStep(
-            "win_rate",
-            rate > GATE_WIN_RATE if trades else None,
-            f"{rate:.0%} of {trades} trades won, must be above {GATE_WIN_RATE:.0%}"
-            if trades
-            else "no closed trade yet",
-        ),
-        GateStep(
-            "audit",
-            None if audit is None else audit.unexplained == 0,
-            "no audit yet"
-            if audit is None
-            else f"last audit: {audit.matched} matched, {audit.unexplained} differences unexplained",
-        ),
-    )
 
 
 def equity(database: Database, window: timedelta | None, points: int = 400) -> list[tuple[datetime, float]]:

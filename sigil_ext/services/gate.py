@@ -1,19 +1,22 @@
-"""Gate: may a variant graduate? Read its paper record, judge it, write the verdict down. Start at `gate`."""
+"""Gate: may a variant graduate? Read its paper record, judge it, write the verdict down. Start at `gate`.
+
+`glance` judges by the same rules and writes nothing, for pages that ask all the time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sigil_ext.db import paper_periods as periods
 from sigil_ext.db.connection import Database
-from sigil_ext.db.paper_periods import PaperSession, StoredAudit
+from sigil_ext.db.paper_periods import Observed, PaperSession, StoredAudit
 from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_stats import json_safe
 from sigil_ext.research.comparison_figures import ComparedTrade, counted
-from sigil_ext.research.graduation import AuditSpan, PaperRecord, gather
+from sigil_ext.research.graduation import AuditSpan, PaperRecord, gather, weigh
 from sigil_ext.rules.graduation import Evidence, Interval, Thresholds, Verdict, judge
 from sigil_ext.services.database import open_database
 from sigil_ext.services.protections import actor
@@ -23,7 +26,8 @@ MINUTE_MS = 60_000
 LIVE_WITHIN = timedelta(minutes=15)
 """A minute that was recorded later than this after its end was not seen live, whatever the feed."""
 
-NO_SESSION = "no paper session recorded a minute yet; begin one with: sigil run paper"
+NOTHING = Evidence(0.0, 0, Interval(0.0), None, None, None)
+NO_SESSION = "no paper session traded a minute yet; begin one with: sigil run paper"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ def judge_record(
         looks = 1 + (periods.looks(database, since) if since else 0)
     figures: dict[str, Any] = {}
     if record is None:
-        evidence = Evidence(0.0, 0, Interval(0.0), None, None, None)
+        evidence = NOTHING
     else:
         evidence, figures = gather(record)
     verdict = judge(evidence, thresholds)
@@ -88,6 +92,31 @@ def judge_record(
     return GateReport(database.variant, number, at, since, until, looks, verdict, evidence, figures, tuple(notes))
 
 
+def glance(database: Database) -> tuple[Evidence, Verdict]:
+    """Return the verdict that `judge_record` would give now, without intervals, and write nothing down.
+
+    Its outcomes are the gate's; `sure` means nothing here. Reads only, in a transaction of the caller's or in none.
+    """
+    chosen = _unchanged(periods.sessions(database))
+    evidence = weigh(_read(database, chosen, None, _observed_once)[0]) if chosen else NOTHING
+    return evidence, judge(evidence)
+
+
+_observed: dict[str, tuple[tuple[Any, ...], Observed]] = {}
+
+
+def _observed_once(
+    database: Database, session_ids: Sequence[int], since: datetime, until: datetime, soon: timedelta
+) -> Observed:
+    """Return `periods.observed`, read once a recorded minute: a month takes a fifth of a second to go through."""
+    place = f"{database.variant} {database.address.place}"
+    asked = (tuple(session_ids), since, until, soon)
+    known = _observed.get(place)
+    if known is None or known[0] != asked:
+        known = _observed[place] = (asked, periods.observed(database, session_ids, since, until, soon))
+    return known[1]
+
+
 def _unchanged(found: Sequence[PaperSession]) -> list[PaperSession]:
     """Return the newest sessions that recorded something, back to where the settings last changed, oldest first."""
     recorded = [s for s in found if s.last_ms is not None]
@@ -97,10 +126,14 @@ def _unchanged(found: Sequence[PaperSession]) -> list[PaperSession]:
         if (session.settings, session.strategy) != (last.settings, last.strategy):
             break
         chosen.insert(0, session)
-    return chosen
+    # A session on a live feed records minutes before the bar from which it trades.
+    return chosen if any(s.last_ms is not None and s.last_ms >= s.start_ms for s in chosen) else []
 
 
-def _read(database: Database, chosen: Sequence[PaperSession], since_ms: int | None) -> tuple[PaperRecord, list[str]]:
+def _read(
+    database: Database, chosen: Sequence[PaperSession], since_ms: int | None,
+    observed: Callable[..., Observed] = periods.observed,
+) -> tuple[PaperRecord, list[str]]:  # fmt: skip
     begins = min(s.start_ms for s in chosen)
     ends = max(s.last_ms + MINUTE_MS for s in chosen if s.last_ms is not None)
     start = begins if since_ms is None else max(begins, since_ms)
@@ -113,7 +146,7 @@ def _read(database: Database, chosen: Sequence[PaperSession], since_ms: int | No
     numbers = [s.id for s in chosen]
     closed = periods.closed_positions(database, since, until)
     own = [p for p in closed if p.opened_ms >= start]
-    seen = periods.observed(database, numbers, since, until, LIVE_WITHIN)
+    seen = observed(database, numbers, since, until, LIVE_WITHIN)
     record = PaperRecord(
         start, ends,
         tuple(

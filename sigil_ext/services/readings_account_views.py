@@ -171,7 +171,7 @@ class RiskView:
 
 @dataclass(frozen=True, slots=True)
 class GateStepView:
-    """One condition of the graduation gate; `met` null: nothing to judge by yet. `share` 0..1 of the way there."""
+    """One condition of the graduation gate; `met` null: not yet. `share` 0..1 of the way there."""
 
     name: str
     met: bool | None
@@ -195,7 +195,7 @@ class VerdictView:
 
 @dataclass(frozen=True, slots=True)
 class GateView:
-    """How far a variant is from graduation, at a glance, and the last verdict of `sigil gate`; null: it was never asked."""
+    """What `sigil gate` would say of a variant now, and the last verdict that it wrote down; null: it was never asked."""
 
     variant: str
     met: bool

@@ -86,7 +86,7 @@ def test_the_gates_exit_status_is_0_for_a_pass_and_1_for_anything_else(sigil, em
     ran = sigil("gate", "--variant", "moderate", project=empty_project)
     assert ran.status == 1
     assert "moderate: not yet" in ran.out
-    assert "no paper session recorded a minute yet" in ran.out
+    assert "no paper session traded a minute yet" in ran.out
     ran = sigil("gate", "--all", "--json", project=empty_project)
     assert ran.status == 1, "one that passes does not speak for the others"
     assert [d["outcome"] for d in json.loads(ran.out)] == ["pass", "not_yet", "not_yet", "not_yet"]

@@ -98,7 +98,7 @@ def test_the_overview_shows_the_variants_side_by_side_each_as_it_is(visit: Visit
     expect(column).to_contain_text("100%")  # both closed trades were hard stops
     expect(column).to_contain_text("4.79")
     expect(column).to_contain_text("most: position open")
-    expect(column).to_contain_text("1 of 30 days")
+    expect(column).to_contain_text("0.0 days; needed: 30 days live on paper")  # a replay is not live
     expect(page.locator("#column-baseline")).to_contain_text("never started")
     expect(page.locator("#column-moderate")).to_contain_text("sigil run paper --variant moderate")
     expect(page.locator("#held tbody tr")).to_have_count(2)

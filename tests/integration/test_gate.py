@@ -7,8 +7,11 @@ import json
 import pytest
 
 from sigil_ext.db import paper_periods as periods
+from sigil_ext.db.journal import Journal
 from sigil_ext.errors import UsageError
+from sigil_ext.services.board import overview
 from sigil_ext.services.gate import judge_record
+from sigil_ext.services.readings_account import progress
 from tests.paper_history import PaperHistory, at
 
 
@@ -228,3 +231,69 @@ def test_since_after_the_record_is_wrong_use(history):
     history.session(2)
     with pytest.raises(UsageError, match=r"--since 2026-02-14 00:00: paper of variant 'baseline' ends at 2026-01-07"):
         judge_record(history.database, since_ms=int(at(24 * 40).timestamp() * 1000))
+
+
+# --- at a glance ------------------------------------------------------------------------------------------------------
+
+
+def nothing(history):
+    """No session at all."""
+
+
+def a_lost_month(history):
+    session = history.month((-1.2, 1.1, -1.6) * 12)
+    history.equity(1, 1000.0)
+    history.equity(24 * 30, 975.0)
+    history.audit(session, 24 * 3, 24 * 4, matched=1, differing=1, unexplained=1)
+
+
+def a_replay_of_two_days(history):
+    history.minutes(history.session(0), 0, 48, late_s=10**6)
+    history.trade(3, 1.0)
+
+
+def other_settings_since_a_week(history):
+    history.month()
+    history.session(7, "hard_stop.multiplier=3.0", begins=24 * 31)
+    history.trade(24 * 33, -1.0)
+
+
+@pytest.mark.parametrize(
+    "happened", [nothing, PaperHistory.month, a_lost_month, a_replay_of_two_days, other_settings_since_a_week]
+)
+def test_overview_and_api_say_what_the_gate_says_and_write_nothing_down(history, happened):
+    happened(history)
+    seen, read = overview(history.database), progress(history.database)
+    assert seen.verdict is None
+    assert read.verdict is None
+    assert periods.verdicts(history.database, 1) == []
+    told = judge_record(history.database).verdict
+    assert seen.gate.outcome == told.outcome
+    assert [(s.name, s.outcome, s.need, s.had, s.missing) for s in seen.gate.steps] == [
+        (c.name, c.outcome, c.need, c.had, c.missing) for c in told.criteria
+    ]
+    assert read.met is (told.outcome == "pass")
+    met = {"pass": True, "fail": False, "not_yet": None}
+    assert [(s.name, s.met) for s in read.steps] == [(c.name, met[c.outcome]) for c in told.criteria]
+
+
+def test_a_look_knows_the_minute_and_the_trade_that_came_since_the_last_one(history):
+    session = history.session(1, ended=False)
+    assert overview(history.database).gate.steps[0].had == "1.0 days"
+    history.trade(20, -1.0)
+    history.minutes(session, 24, 48)
+    days, trades, pnl, *_ = overview(history.database).gate.steps
+    assert (days.had, trades.had, pnl.had) == ("2.0 days", "1", "-$1.00")
+    assert days.share == pytest.approx(2 / 30)
+
+
+def test_a_session_that_has_not_reached_its_first_bar_is_not_yet_and_no_wrong_use(history):
+    begins = round(at(1).timestamp() * 1000)
+    session = Journal(history.database).begin(
+        {}, ["TST-USDT"], begins, {}, feed="exchange", trades_from_ms=begins + 600_000
+    )
+    history.minutes(session, 1, 1.1)
+    assert overview(history.database).gate.outcome == "not_yet"
+    report = judge_record(history.database)
+    assert (report.verdict.outcome, report.since) == ("not_yet", None)
+    assert "traded a minute yet" in report.notes[0]
