@@ -56,7 +56,7 @@ def run(home: Path, command: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "SIGIL_"))}
     return subprocess.run(
         [sys.executable, "-m", "sigil_ext", *shlex.split(command)[1:]],
-        cwd=home, env=environment, capture_output=True, text=True, timeout=240,
+        cwd=home, env=environment, capture_output=True, text=True, timeout=560,
     )  # fmt: skip
 
 
