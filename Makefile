@@ -55,7 +55,8 @@ panel: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/strategy_overhead.py
-	@$(BIN)/python benchmarks/grid_speed.py
+	@$(BIN)/python benchmarks/grid_jesse.py
+	@$(BIN)/python benchmarks/grid_ray.py
 
 # For developers: the lock from pyproject.toml, without addresses.
 lock: $(READY)
