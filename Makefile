@@ -55,8 +55,10 @@ panel: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python benchmarks/strategy_overhead.py
-	@$(BIN)/python benchmarks/grid_jesse.py
-	@$(BIN)/python benchmarks/grid_ray.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/grid_parity.py --settings 20 sample
+	@PYTHONPATH=. $(BIN)/python benchmarks/grid_speed.py
+	@PYTHONPATH=. $(BIN)/python benchmarks/grid_scale.py --table --cells 300 --days 90
+	@PYTHONPATH=. $(BIN)/python benchmarks/grid_ray.py
 
 # For developers: the lock from pyproject.toml, without addresses.
 lock: $(READY)
