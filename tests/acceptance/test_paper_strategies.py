@@ -30,6 +30,8 @@ from tests.host_parity import MIDNIGHT, candles
 ROOT = Path(__file__).resolve().parents[2]
 SYMBOLS = ("BTC-USDT", "ETH-USDT")
 LONG, SHORT = 900, 150  # minutes
+# Sessions that are to be interrupted: at full speed a recording is over, or commits many minutes at once, before it can be met.
+PACED = ("--speed", "12000")
 HOLES, WHOLE, FEW = ("holes", LONG), ("walk", LONG), ("walk", SHORT)  # folders of candles
 
 STRATEGIES = '''
@@ -262,7 +264,7 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
     database = open_database(name, bench.project)
     whole = CASES[name][1][1]
     for share in (0.2, 0.7) if whole == LONG else (0.1,):
-        kill_after(bench.start(*line(name, "--alerts")), database, int(whole * (share + random.random() / 5)))
+        kill_after(bench.start(*line(name, "--alerts", *PACED)), database, int(whole * (share + random.random() / 5)))
     assert minutes_of(database) < whole, "killed on the way"
     said = bench.sigil(*line(name, "--alerts", "--json", str(result)))
     found = trades_of(result)
@@ -359,7 +361,7 @@ def test_a_pause_bars_its_entries_a_flatten_closes_and_neither_is_forgotten_in_a
     assert "closed" in bench.sigil("flatten", "--variant", "held", "--reason", "to see")
     until = paused + timedelta(hours=3)
     further = line("held", "--finish", f"{until:%Y-%m-%dT%H:%M}", "--keep-open")
-    kill_after(bench.start(*further), database, minutes_of(database) + 90)
+    kill_after(bench.start(*further, *PACED), database, minutes_of(database) + 90)
     bench.sigil(*further)
     with database.transaction() as cursor:
         cursor.execute("SELECT count(*) FROM micro_positions WHERE opened_at > %s", (paused,))
@@ -371,7 +373,7 @@ def test_a_pause_bars_its_entries_a_flatten_closes_and_neither_is_forgotten_in_a
         cursor.execute("SELECT count(*) FROM micro_positions WHERE exit_reason = 'kill_switch'")
         assert cursor.fetchone() > (0,)
     bench.sigil("resume", "--variant", "held", "--reason", "seen")
-    kill_after(bench.start(*line("held", "--keep-open")), database, minutes_of(database) + 90)
+    kill_after(bench.start(*line("held", "--keep-open", *PACED)), database, minutes_of(database) + 90)
     bench.sigil(*line("held", "--keep-open"))
     with database.transaction() as cursor:
         cursor.execute("SELECT count(*) FROM micro_positions WHERE opened_at > %s", (until,))
@@ -387,7 +389,7 @@ def test_without_its_database_its_time_stands_still_and_nothing_is_remembered_tw
     result = bench.project.root / "waits.json"
     bench.sigil(*line("waits", "--finish", "2025-06-15T00:01", "--keep-open"))
     database = open_database("waits", bench.project)
-    process = bench.start(*line("waits", "--json", str(result)))
+    process = bench.start(*line("waits", "--json", str(result), *PACED))
     while minutes_of(database) < 200:
         time.sleep(0.01)
     embedded.stop(bench.project)
