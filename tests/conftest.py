@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,10 +14,12 @@ from typing import NamedTuple
 import hypothesis
 import psycopg2
 import pytest
+import structlog
 
 from sigil_ext.db import embedded, migrate
 from sigil_ext.db.connection import EMBEDDED, Database
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.entrypoints.cli.logs import Passing
 from sigil_ext.entrypoints.cli.main import main
 from sigil_ext.settings.environment import DatabaseAddress
 from sigil_ext.settings.project import Project
@@ -66,6 +69,17 @@ def empty_project(tmp_path: Path) -> Iterator[Project]:
     project = _make_project(tmp_path / "project")
     yield project
     embedded.stop(project)
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_their_own() -> Iterator[None]:
+    """A command that ran in this process sends logs to the stderr of its test, which is closed afterwards."""
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        root = logging.getLogger()
+        for handler in [h for h in root.handlers if isinstance(h, Passing)]:
+            root.removeHandler(handler)
 
 
 @pytest.fixture

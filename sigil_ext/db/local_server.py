@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 HOST = "127.0.0.1"
 # Outside the kernel's range for outgoing connections (32768 and up) and away from 5432 and 6379, so nobody else's by chance.
 PORTS = range(21_000, 31_000)
+LETTING_GO_S = 3.0  # a server that was killed keeps its port until the kernel has buried it
 
 
 def is_free(port: int) -> bool:
@@ -36,7 +38,10 @@ def choose_port(remembered: Path) -> int | None:
     """
     with contextlib.suppress(OSError, ValueError):
         port = int(remembered.read_text())
-        if is_free(port):
+        until = time.monotonic() + LETTING_GO_S
+        while not (free := is_free(port)) and time.monotonic() < until:
+            time.sleep(0.05)
+        if free:
             return port
     for _ in range(200):
         port = secrets.choice(PORTS)

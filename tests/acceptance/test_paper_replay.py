@@ -111,7 +111,7 @@ def test_killed_again_and_again_a_session_makes_the_trades_of_the_backtest(empty
 def test_sigterm_finishes_the_minute_a_second_session_is_refused_and_other_settings_too(empty_project):
     database = open_database("baseline", empty_project)
     line = ("run", "paper", "--variant", "baseline", *PERIOD)
-    first = command(empty_project, *line)
+    first = command(empty_project, *line, "--speed", "3000")  # at full speed it could be over before the second looks
     wait_for(database, 50, first)
     second = command(empty_project, *line)
     _, err = second.communicate(timeout=120)
@@ -176,7 +176,7 @@ SAMPLE = ("--candles", str(ROOT / "sample"))
     [
         (("--variant", "legacy", *SAMPLE), "research"),
         ((), "--variant V, or --all"),
-        (("--variant", "baseline", "--all", *SAMPLE), "--variant V, or --all"),
+        (("--variant", "baseline", "--all", *SAMPLE), "--variant and --all do not go together"),
         (("--variant", "baselin", *SAMPLE), "did you mean 'baseline'"),
         (("--variant", "baseline"), "--candles DIR"),
         (("--variant", "baseline", "--candles", "nowhere"), "nowhere"),

@@ -91,9 +91,9 @@ def panel(history: History) -> Iterator[PanelProcess]:
         made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium; without one these tests are skipped."""
+    """A Chromium; without one these tests are skipped. Not for the session: it holds the event loop, which others need."""
     found = find_chromium()
     if found is None:
         pytest.skip("no Chromium here: sh scripts/browser.sh finds or installs one, or name it with SIGIL_BROWSER")
@@ -103,7 +103,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def logged_in(browser: Browser, panel: PanelProcess) -> StorageState:
     """The cookie of one login: the server counts logins, as it should."""
     context = browser.new_context(base_url=panel.base)

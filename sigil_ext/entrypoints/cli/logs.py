@@ -31,7 +31,7 @@ def configure(console: Console) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr) if not console.is_terminal else _Console(console),
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[_Passing()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[Passing()], force=True)
 
 
 class _Lines:
@@ -66,7 +66,7 @@ class _Console:
     log = debug = info = warn = warning = error = critical = fatal = exception = failure = msg
 
 
-class _Passing(logging.Handler):
+class Passing(logging.Handler):
     """Passes what libraries log on to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
