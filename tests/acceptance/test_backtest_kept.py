@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from sigil_ext.entrypoints.panel.pages.shelf_reports import report
 from sigil_ext.services import shelf
 from sigil_ext.settings.project import Project
 from tests.conftest import Ran
@@ -27,6 +28,14 @@ def test_a_backtest_is_kept_with_its_page_and_can_be_compared(
     assert f"kept as {kept.id}\n" in ran.err
     assert kept.title == "baseline, unhinged with hard_stop.multiplier=2, 2025-06-18 to 2025-06-19"
     assert shelf.load(empty_project, kept.id) == {"reports": json.loads(ran.out)}
+    shown = report("backtest", shelf.load(empty_project, kept.id))
+    assert shown is not None
+    assert shown.period == "2025-06-18 00:00 to 2025-06-19 00:00 UTC"
+    figures, exits, settings = (section.rows for section in shown.sections)
+    runs = json.loads(ran.out)
+    assert figures[0] == ("trades", *(str(len(r["trades"])) for r in runs))
+    assert sum(int(row[2]) for row in exits) == sum(len(r["trades"]) for r in runs) > 0
+    assert ("hard_stop.multiplier", "2.0", "2.0") in settings
     assert kept.page is not None
     assert kept.page.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
 

@@ -13,7 +13,10 @@ from hypothesis import strategies as st
 
 from sigil_ext.entrypoints.panel.pages.heatmaps import heatmaps
 from sigil_ext.entrypoints.panel.pages.rendering import ago, price, usd
+from sigil_ext.entrypoints.panel.pages.shelf_reports import Report, report
 from sigil_ext.entrypoints.panel.pages.shelf_views import views
+from sigil_ext.research.comparison import Side, compare_sides
+from sigil_ext.research.comparison_figures import ComparedTrade
 
 PANEL = Path(__file__).resolve().parents[2] / "sigil_ext" / "entrypoints" / "panel"
 VENDOR = PANEL / "static" / "vendor"
@@ -107,3 +110,61 @@ def test_money_says_its_sign_in_words_and_colour_and_names_are_escaped():
     assert "now" in ago(NOON, NOON)
     assert "in 10 min" in ago(NOON + timedelta(minutes=10), NOON)
     assert ago(None, NOON) == "never"
+
+
+# --- comparisons and backtests ----------------------------------------------------------------------------------------
+
+DAY_MS = 86_400_000
+
+
+def compared(days: int, multiplier: float) -> dict:
+    """Two sides with a trade a day, B's stop at `multiplier`; A wins and loses in turn, B a little more of both."""
+    sides = [
+        Side(
+            name, "backtest", 0, days * DAY_MS,
+            tuple(
+                ComparedTrade("TST-USDT", day * DAY_MS, day * DAY_MS + 1, usd * (-1) ** (day // 2), 0.15, 1.5, "atr_trail")
+                for day in range(days)
+            ),
+            {"hard_stop.multiplier": stop, "universe.size": 10},
+        )
+        for name, usd, stop in (("A<b>", 1.0, 1.5), ("B", 1.3, multiplier))
+    ]  # fmt: skip
+    return compare_sides(*sides)
+
+
+def cells(shown: Report, title: str) -> dict[str, tuple[str, ...]]:
+    (section,) = (s for s in shown.sections if s.title == title)
+    return {row[0]: row[1:] for row in section.rows}
+
+
+def test_a_comparison_shows_both_sides_the_difference_what_it_can_show_and_what_differs():
+    document = compared(40, 2.5)
+    shown = report("comparison", document)
+    assert shown is not None
+    assert shown.sentences == (document["verdict"]["sentence"], document["settings"]["sentence"])
+    assert cells(shown, "Both sides")["trades"] == ("40 (1.0 a day)", "40 (1.0 a day)")
+    assert re.fullmatch(r"[+-]?\$[\d.]+ \(-\$[\d.]+ to \+\$[\d.]+\)", cells(shown, "Difference")["a day"][1])
+    assert cells(shown, "Differing keys") == {"hard_stop.multiplier": ("1.5", "2.5")}
+    least = document["power"]["minimum_detectable_usd"]["value"]
+    sure = cells(shown, "How sure")
+    assert sure["smallest true difference that 40 days show, 4 times in 5"] == (f"${least:.3f} a day",)
+    until = next(answer for question, answer in sure.items() if question.startswith("days until a verdict"))
+    needed = document["power"]["days_needed"]
+    assert until == ((f"{needed['value']:,.0f}",) if needed["value"] else (f"unknown: {needed['reason']}",))
+
+
+def test_a_comparison_of_few_days_says_why_nothing_is_known():
+    shown = report("comparison", compared(1, 1.5))
+    assert shown is not None
+    assert all(answer[0].startswith("unknown: ") for answer in cells(shown, "How sure").values())
+    assert "Differing keys" not in [s.title for s in shown.sections]
+
+
+@pytest.mark.parametrize("kind", ["comparison", "backtest"])
+@pytest.mark.parametrize(
+    "document", [{}, {"reports": []}, {"reports": [{"variant": "x"}]}, {"reports": 3}, {"a": None, "verdict": []}]
+)
+def test_a_document_of_another_make_is_shown_as_it_is(kind: str, document: dict):
+    assert report(kind, document) is None
+    assert report("grid", document) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from rich.text import Text
 from sigil_ext.entrypoints.cli.backtest import _jesse_table, _progress
 from sigil_ext.entrypoints.cli.options import json_option, print_json, wide_console
 from sigil_ext.errors import UsageError
-from sigil_ext.research.backtest_format import shown
-from sigil_ext.research.comparison_figures import money
+from sigil_ext.research.comparison_text import difference_rows, power_lines, side_rows
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.project import find_project
 
@@ -88,37 +87,21 @@ def print_comparison(console: Console, c: Mapping[str, Any]) -> None:
     for table in tables:
         console.print(table)
         console.print()
-    for line in (*_power(c), *c["notes"]):
+    for line in (*power_lines(c), *c["notes"]):
         console.print(f"- {line}")
 
 
 def _sides(c: Mapping[str, Any]) -> Table:
     table = _table("", "A", "B")
-    lines: tuple[tuple[str, Callable[[Mapping[str, Any]], str]], ...] = (
-        ("trades", lambda s: f"{s['trades']:,d} ({s['trades_per_day']:.1f} a day)"),
-        ("net P&L, interval", lambda s: _interval(s["total"])),
-        ("P&L before costs", lambda s: shown(s["before_costs_usd"], "signed_usd")),
-        ("P&L in R", lambda s: shown(s["pnl_r"], "signed_r")),
-        ("win rate had, by trade", lambda s: _share(s["win_rate"])),
-        ("win rate had, by day", lambda s: _share(s["win_rate_by_day"])),
-        ("win rate needed", lambda s: shown(s["win_rate_needed"], "share")),
-        ("hard stops", lambda s: f"{s['hard_stops']:,d} ({shown(s['hard_stop_share'], 'share')})"),
-    )
-    for label, cell in lines:
-        table.add_row(label, cell(c["a"]), cell(c["b"]))
+    for row in side_rows(c):
+        table.add_row(*row)
     return table
 
 
 def _differences(c: Mapping[str, Any]) -> Table:
-    day, signal = c["by_day"], c["by_signal"]
     table = _table("A - B", "n", "USD, 95 % interval", "R, 95 % interval")
-    table.add_row("a day", f"{c['days']}", _interval(day["usd"]), _in_r(day["r"]))
-    table.add_row("a trade on the same signal", f"{signal['pairs']}", _interval(signal["usd"]), _in_r(signal["r"]))
-    table.add_section()
-    table.add_row("in all: same signals", f"{signal['pairs']}", money(signal["difference_usd"]), "")
-    for label, key, sign in (("in all: only A took", "only_a", 1), ("in all: only B took", "only_b", -1)):
-        table.add_row(label, f"{signal[key]['trades']}", money(sign * signal[key]["pnl_usd"]), "")
-    table.add_row("in all", "", money(c["a"]["pnl_usd"] - c["b"]["pnl_usd"]), "")
+    for number, row in enumerate(difference_rows(c)):
+        table.add_row(*row, end_section=number == 1)
     return table
 
 
@@ -130,44 +113,6 @@ def _keys(c: Mapping[str, Any]) -> Table:
     if len(rows) > MOST_KEYS:
         table.add_row(f"and {len(rows) - MOST_KEYS} more", "", "")
     return table
-
-
-def _power(c: Mapping[str, Any]) -> list[str]:
-    power = c["power"]
-    least, needed = power["minimum_detectable_usd"]["value"], power["days_needed"]["value"]
-    lines = []
-    if least is not None:
-        lines.append(f"{power['days']} days show a true difference of {money(least)[1:]} a day or more, 4 times in 5.")
-    if needed is not None:
-        lines.append(
-            f"A difference of {money(abs(power['effect_usd']))[1:]} a day ({power['effect_is']}) takes {needed:,.0f} days, "
-            f"{power['further_days']:,.0f} more than there are; at the present rate {power['trades_needed']:,.0f} trades of both sides."
-        )
-    if power["effect_is"] == "as seen" and needed is not None:
-        lines.append("The difference seen is itself uncertain; --effect USD asks for one that would matter.")
-    return lines
-
-
-def _interval(estimate: Mapping[str, Any]) -> str:
-    if estimate["value"] is None:
-        return f"n/a: {estimate['reason']}"
-    if estimate["low"] is None:
-        return money(estimate["value"])
-    return f"{money(estimate['value'])} ({money(estimate['low'])} to {money(estimate['high'])})"
-
-
-def _in_r(estimate: Mapping[str, Any] | None) -> str:
-    if estimate is None or estimate["value"] is None:
-        return "n/a"
-    between = f" ({estimate['low']:+.2f} to {estimate['high']:+.2f})" if estimate["low"] is not None else ""
-    return f"{estimate['value']:+.2f}{between}"
-
-
-def _share(estimate: Mapping[str, Any]) -> str:
-    if estimate["value"] is None:
-        return "n/a"
-    between = f" ({estimate['low']:.0%} to {estimate['high']:.0%})" if estimate["low"] is not None else ""
-    return f"{estimate['value']:.1%}{between}"
 
 
 def _table(*columns: str) -> Table:

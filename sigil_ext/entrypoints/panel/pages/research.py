@@ -17,6 +17,7 @@ from sigil_ext.entrypoints.panel.auth import PageViewer
 from sigil_ext.entrypoints.panel.context import Context
 from sigil_ext.entrypoints.panel.pages import shelf_views
 from sigil_ext.entrypoints.panel.pages.rendering import HEADERS, error_page, page
+from sigil_ext.entrypoints.panel.pages.shelf_reports import report
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.services import shelf
 from sigil_ext.settings.project import Project
@@ -60,7 +61,11 @@ def _result(project: Project, entry_id: str) -> dict[str, Any]:
     """Read and lay out one result: a grid of ten thousand cells takes a while, in which others are served."""
     document = shelf.load(project, entry_id)
     found = next(e for e in shelf.listing(project, entry_id.partition("-")[0]) if e.id == entry_id)
-    return {"entry": found, "saved": found.page is not None, **shelf_views.views(document)}
+    return {
+        "entry": found,
+        "saved": found.page is not None,
+        "report": report(found.kind, document),
+    } | shelf_views.views(document)
 
 
 @router.get("/{entry_id}/page")
