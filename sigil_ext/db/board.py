@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sigil_ext.db.connection import Database
 from sigil_ext.db.postgres_store import store_symbol
-from sigil_ext.db.queries import load
+from sigil_ext.db.queries import fetch, load
 
 _BOARD = load("board")
 _READING = load("reading")
@@ -166,29 +166,29 @@ def exits(database: Database) -> list[ExitSum]:
     """Return closed trades of both books by exit reason, the most frequent first."""
     return [
         ExitSum(reason, count, won, float(pnl), float(fees), timedelta(seconds=float(held or 0)))
-        for reason, count, won, pnl, fees, held in _rows(database, "exits", variant=database.variant)
+        for reason, count, won, pnl, fees, held in fetch(database, _BOARD["exits"], variant=database.variant)
     ]
 
 
 def equity_curve(database: Database, since: datetime, until: datetime, points: int) -> list[tuple[datetime, float]]:
     """Return (time, USD) from `since` on, at most about `points` of them: the last of each stretch of time."""
     step = max((until - since).total_seconds() / points, 1.0)
-    return [(at, float(usd)) for at, usd in _rows(database, "equity_curve", **{"from": since, "step": step})]
+    return [(at, float(usd)) for at, usd in fetch(database, _BOARD["equity_curve"], **{"from": since, "step": step})]
 
 
 def signals(database: Database, limit: int) -> list[StoredSignal]:
     """Return the newest entry signals, newest first."""
-    return [StoredSignal(store_symbol(row[0]), *row[1:]) for row in _rows(database, "signals", limit=limit)]
+    return [StoredSignal(store_symbol(row[0]), *row[1:]) for row in fetch(database, _BOARD["signals"], limit=limit)]
 
 
 def protection_changes(database: Database, limit: int) -> list[Change]:
     """Return the newest changes to protections, newest first."""
-    return [Change(store_symbol(row[0]), *row[1:]) for row in _rows(database, "protection_events", limit=limit)]
+    return [Change(store_symbol(row[0]), *row[1:]) for row in fetch(database, _BOARD["protection_events"], limit=limit)]
 
 
 def last_session(database: Database) -> SessionRow | None:
     """Return the last paper session, None where there was none."""
-    found = _rows(database, "session")
+    found = fetch(database, _BOARD["session"])
     if not found:
         return None
     number, started, ended, settings, symbols, start_ms, feed, strategy = found[0]
@@ -197,7 +197,7 @@ def last_session(database: Database) -> SessionRow | None:
 
 def settings_at(database: Database, at: datetime) -> Mapping[str, Any] | None:
     """Return every key path of the session that traded at an instant, None where no session had begun."""
-    found = _rows(database, "session_at", ms=int(at.timestamp() * 1000))
+    found = fetch(database, _BOARD["session_at"], ms=int(at.timestamp() * 1000))
     return found[0][1] if found else None
 
 
@@ -205,7 +205,7 @@ def minutes_by_hour(database: Database, session: int, hours: int) -> list[Hour]:
     """Return the last `hours` hours of the record of a session, oldest first; hours without a minute are left out."""
     return [
         Hour(_utc(hour * 3_600_000), count, late, at)
-        for hour, count, late, at in _rows(database, "minutes_by_hour", session=session, hours=hours)
+        for hour, count, late, at in fetch(database, _BOARD["minutes_by_hour"], session=session, hours=hours)
     ]
 
 
@@ -238,53 +238,47 @@ def _candles_of(minutes: Sequence[tuple[int, Any]], number: int) -> NDArray[np.f
 
 def scans(database: Database, limit: int) -> list[ScanRow]:
     """Return the newest scans, newest first."""
-    return [ScanRow(*row) for row in _rows(database, "scans", limit=limit)]
+    return [ScanRow(*row) for row in fetch(database, _BOARD["scans"], limit=limit)]
 
 
 def feed_events(database: Database, limit: int) -> list[FeedEvent]:
     """Return what the feed met lately, newest first."""
-    return [FeedEvent(*row) for row in _rows(database, "feed_events", limit=limit)]
+    return [FeedEvent(*row) for row in fetch(database, _BOARD["feed_events"], limit=limit)]
 
 
 def probe_runs(database: Database, limit: int) -> list[ProbeRun]:
     """Return the newest runs of the probe, newest first."""
-    return [ProbeRun(*row) for row in _rows(database, "probe_runs", limit=limit)]
+    return [ProbeRun(*row) for row in fetch(database, _BOARD["probe_runs"], limit=limit)]
 
 
 def channels(database: Database) -> list[ChannelRow]:
     """Return how each alert channel stands that was ever used."""
-    return [ChannelRow(*row) for row in _rows(database, "channels")]
+    return [ChannelRow(*row) for row in fetch(database, _BOARD["channels"])]
 
 
 def audits(database: Database, limit: int) -> list[AuditRow]:
     """Return the newest audits, newest first."""
-    return [AuditRow(*row) for row in _rows(database, "audits", limit=limit)]
+    return [AuditRow(*row) for row in fetch(database, _BOARD["audits"], limit=limit)]
 
 
 def migrations(database: Database) -> list[tuple[int, str, datetime]]:
     """Return (version, name, applied at) of the schema, newest first."""
-    return [(int(version), name, at) for version, name, at in _rows(database, "migrations")]
+    return [(int(version), name, at) for version, name, at in fetch(database, _BOARD["migrations"])]
 
 
 def jobs(database: Database) -> list[tuple[str, datetime | None]]:
     """Return (id, next run) of the scheduler's stored jobs; empty before a session on a live feed ran."""
-    if not _rows(database, "jobs_there")[0][0]:
+    if not fetch(database, _BOARD["jobs_there"])[0][0]:
         return []
-    return [(name, at) for name, at in _rows(database, "jobs")]
+    return [(name, at) for name, at in fetch(database, _BOARD["jobs"])]
 
 
 def acts(database: Database, limit: int) -> list[ActRow]:
     """Return the newest acts upon breaker, pause, protections and positions, newest first."""
-    found = [ActRow(*row) for row in _rows(database, "acts", limit=limit)]
+    found = [ActRow(*row) for row in fetch(database, _BOARD["acts"], limit=limit)]
     return [
         ActRow(a.at, a.actor, a.act, store_symbol(a.symbol) if a.symbol else None, a.reason, a.outcome) for a in found
     ]
-
-
-def _rows(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
-    with database.transaction() as cur:
-        cur.execute(_BOARD[name], values or None)
-        return cur.fetchall()
 
 
 def _utc(ms: int) -> datetime:

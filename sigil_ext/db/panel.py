@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sigil_ext.db.connection import Database
-from sigil_ext.db.queries import load
+from sigil_ext.db.queries import fetch, load
 
 Reading = Literal[
     "positions",
@@ -53,13 +53,9 @@ _READINGS, _EVENTS = load("readings"), load("events")
 
 def rows(database: Database, name: Reading, **values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query of `sql/readings.sql`, in the caller's transaction if there is one."""
-    with database.transaction() as cur:
-        cur.execute(_READINGS[name], values or None)
-        return cur.fetchall()
+    return fetch(database, _READINGS[name], **values)
 
 
 def looked(database: Database, name: Look, **values: Any) -> list[tuple[Any, ...]]:
     """Return the rows of a query of `sql/events.sql`, in the caller's transaction if there is one."""
-    with database.transaction() as cur:
-        cur.execute(_EVENTS[name], values or None)
-        return cur.fetchall()
+    return fetch(database, _EVENTS[name], **values)

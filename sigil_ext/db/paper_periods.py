@@ -13,7 +13,7 @@ from psycopg2.extras import Json
 
 from sigil_ext.db.connection import Database
 from sigil_ext.db.postgres_store import store_symbol
-from sigil_ext.db.queries import load
+from sigil_ext.db.queries import fetch, load
 
 MINUTE_MS = 60_000
 _PERIODS = load("paper_periods")
@@ -93,7 +93,7 @@ def sessions(database: Database) -> list[PaperSession]:
     """Return every paper session, oldest first."""
     return [
         PaperSession(number, settings, strategy, feed, tuple(symbols), start_ms, ended, last_ms)
-        for number, settings, strategy, feed, symbols, start_ms, ended, last_ms in _rows(database, "sessions")
+        for number, settings, strategy, feed, symbols, start_ms, ended, last_ms in fetch(database, _PERIODS["sessions"])
     ]
 
 
@@ -101,8 +101,8 @@ def closed_positions(
     database: Database, since: datetime, until: datetime, *, both_books: bool = False
 ) -> list[ClosedPosition]:
     """Return what closed from `since` to `until`, both included; with `both_books` the earlier bot's other table too."""
-    found = _rows(
-        database, "closed_positions",
+    found = fetch(
+        database, _PERIODS["closed_positions"],
         **{"variant": database.variant, "from": since, "to": until, "both": both_books},
     )  # fmt: skip
     return [ClosedPosition(store_symbol(row[0]), _ms(row[1]), _ms(row[2]), *row[3:]) for row in found]
@@ -110,7 +110,7 @@ def closed_positions(
 
 def span(database: Database) -> tuple[datetime, datetime] | None:
     """Return when the first position opened and the last one changed, None where there never was one."""
-    first, last = _rows(database, "span", variant=database.variant)[0]
+    first, last = fetch(database, _PERIODS["span"], variant=database.variant)[0]
     return None if first is None else (first, last)
 
 
@@ -118,8 +118,8 @@ def observed(
     database: Database, session_ids: Sequence[int], since: datetime, until: datetime, soon: timedelta
 ) -> Observed:
     """Return how the time was observed; live is a minute that was written within `soon` of its end, as it happened."""
-    row = _rows(
-        database, "observed", sessions=list(session_ids), soon=timedelta(minutes=1) + soon,
+    row = fetch(
+        database, _PERIODS["observed"], sessions=list(session_ids), soon=timedelta(minutes=1) + soon,
         **{"from": _ms(since), "to": _ms(until)},
     )[0]  # fmt: skip
     return Observed(*row)
@@ -127,29 +127,29 @@ def observed(
 
 def audits(database: Database, since: datetime, until: datetime) -> list[StoredAudit]:
     """Return the audits that looked at any of the time, oldest first."""
-    return [StoredAudit(*row) for row in _rows(database, "audits", **{"from": since, "to": until})]
+    return [StoredAudit(*row) for row in fetch(database, _PERIODS["audits"], **{"from": since, "to": until})]
 
 
 def feed_events(database: Database, session_ids: Sequence[int], since: datetime, until: datetime) -> dict[str, int]:
     """Return kind -> how often the feed told of it."""
-    rows = _rows(database, "feed_events", sessions=list(session_ids), **{"from": since, "to": until})
+    rows = fetch(database, _PERIODS["feed_events"], sessions=list(session_ids), **{"from": since, "to": until})
     return {kind: int(count) for kind, count in rows}
 
 
 def equity_change(database: Database, since: datetime, until: datetime) -> float | None:
     """Return what the wallet gained, open positions marked, in USD; None where it was not recorded."""
-    first, last = _rows(database, "equity", **{"from": since, "to": until})[0]
+    first, last = fetch(database, _PERIODS["equity"], **{"from": since, "to": until})[0]
     return None if first is None else float(last) - float(first)
 
 
 def open_positions(database: Database, since: datetime) -> int:
     """Return how many positions opened since then are still open."""
-    return int(_rows(database, "open_positions", variant=database.variant, **{"from": since})[0][0])
+    return int(fetch(database, _PERIODS["open_positions"], variant=database.variant, **{"from": since})[0][0])
 
 
 def looks(database: Database, since: datetime) -> int:
     """Return how often the gate was asked about the period that begins at `since`."""
-    return int(_rows(database, "looks", since=since)[0][0])
+    return int(fetch(database, _PERIODS["looks"], since=since)[0][0])
 
 
 def write_verdict(
@@ -157,8 +157,8 @@ def write_verdict(
     document: Mapping[str, Any],
 ) -> tuple[int, datetime]:  # fmt: skip
     """Keep a verdict and return its number and time."""
-    row = _rows(
-        database, "write_verdict", since=since, until=until, outcome=outcome, looks=looks, asked_by=asked_by,
+    row = fetch(
+        database, _PERIODS["write_verdict"], since=since, until=until, outcome=outcome, looks=looks, asked_by=asked_by,
         document=Json(dict(document)),
     )[0]  # fmt: skip
     return int(row[0]), row[1]
@@ -166,7 +166,7 @@ def write_verdict(
 
 def verdicts(database: Database, limit: int) -> list[StoredVerdict]:
     """Return the newest verdicts of the gate, newest first."""
-    return [StoredVerdict(*row) for row in _rows(database, "verdicts", limit=limit)]
+    return [StoredVerdict(*row) for row in fetch(database, _PERIODS["verdicts"], limit=limit)]
 
 
 def utc(ms: int) -> datetime:
@@ -176,9 +176,3 @@ def utc(ms: int) -> datetime:
 
 def _ms(at: datetime) -> int:
     return round(at.timestamp() * 1000)
-
-
-def _rows(database: Database, name: str, **values: Any) -> list[tuple[Any, ...]]:
-    with database.transaction() as cur:
-        cur.execute(_PERIODS[name], values or None)
-        return cur.fetchall()

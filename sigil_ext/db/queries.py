@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+from sigil_ext.db.connection import Database
 
 FOLDER = Path(__file__).parent / "sql"
 _NAME = re.compile(r"^-- name: (\w+)[ \t]*$", re.MULTILINE)
@@ -24,3 +27,10 @@ def load(subject: str) -> Mapping[str, str]:
     if len(set(names)) != len(names):
         raise ValueError(f"sql/{subject}.sql names a query twice")
     return MappingProxyType({name: body.strip() for name, body in zip(names, bodies, strict=True)})
+
+
+def fetch(database: Database, query: str, /, **values: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, in the caller's transaction if there is one."""
+    with database.transaction() as cur:
+        cur.execute(query, values or None)
+        return cur.fetchall()
