@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.paper_periods import StoredAudit
 from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.db.queries import fetch, load
+from sigil_ext.rules.types import ProtectionEvent
 
 _BOARD = load("board")
 _READING = load("reading")
@@ -123,20 +125,6 @@ class ChannelRow:
 
 
 @dataclass(frozen=True, slots=True)
-class AuditRow:
-    id: int
-    at: datetime
-    since: datetime
-    until: datetime
-    matched: int
-    paper_only: int
-    backtest_only: int
-    differing: int
-    unexplained: int
-    report: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
 class ActRow:
     """An act of a person or the system; `outcome` only of what a session is asked to do."""
 
@@ -146,20 +134,6 @@ class ActRow:
     symbol: str | None
     reason: str
     outcome: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One line of the protections' history."""
-
-    symbol: str
-    at: datetime
-    kind: str
-    actor: str
-    reason: str
-    expires_at: datetime | None
-    ban_until: datetime | None
-    violation_count: int
 
 
 def exits(database: Database) -> list[ExitSum]:
@@ -181,9 +155,10 @@ def signals(database: Database, limit: int) -> list[StoredSignal]:
     return [StoredSignal(store_symbol(row[0]), *row[1:]) for row in fetch(database, _BOARD["signals"], limit=limit)]
 
 
-def protection_changes(database: Database, limit: int) -> list[Change]:
+def protection_changes(database: Database, limit: int) -> list[ProtectionEvent]:
     """Return the newest changes to protections, newest first."""
-    return [Change(store_symbol(row[0]), *row[1:]) for row in fetch(database, _BOARD["protection_events"], limit=limit)]
+    found = fetch(database, _BOARD["protection_events"], limit=limit)
+    return [ProtectionEvent(store_symbol(row[0]), *row[1:]) for row in found]
 
 
 def last_session(database: Database) -> SessionRow | None:
@@ -256,9 +231,9 @@ def channels(database: Database) -> list[ChannelRow]:
     return [ChannelRow(*row) for row in fetch(database, _BOARD["channels"])]
 
 
-def audits(database: Database, limit: int) -> list[AuditRow]:
+def audits(database: Database, limit: int) -> list[StoredAudit]:
     """Return the newest audits, newest first."""
-    return [AuditRow(*row) for row in fetch(database, _BOARD["audits"], limit=limit)]
+    return [StoredAudit(*row) for row in fetch(database, _BOARD["audits"], limit=limit)]
 
 
 def migrations(database: Database) -> list[tuple[int, str, datetime]]:

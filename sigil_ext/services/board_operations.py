@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sigil_ext.db import board
-from sigil_ext.db.board import ActRow, AuditRow, ChannelRow, ProbeRun
+from sigil_ext.db.board import ActRow, ChannelRow, ProbeRun
 from sigil_ext.db.connection import Database
 from sigil_ext.db.outbox import Outbox, StoredAlert
+from sigil_ext.db.paper_periods import StoredAudit
 from sigil_ext.services.board import Head, head
 
 PROBES_SHOWN = 72
@@ -26,7 +27,7 @@ class OperationsPage:
     probes: tuple[ProbeRun, ...]
     alerts: tuple[StoredAlert, ...]
     channels: tuple[ChannelRow, ...]
-    audits: tuple[AuditRow, ...]
+    audits: tuple[StoredAudit, ...]
     migrations: tuple[tuple[int, str, datetime], ...]
     jobs: tuple[tuple[str, datetime | None], ...]
     acts: tuple[ActRow, ...]

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sigil_ext.db import board
-from sigil_ext.db.board import Change, ExitSum, FeedEvent, Hour, ProbeRun, ScanRow, SessionRow, StoredSignal
+from sigil_ext.db.board import ExitSum, FeedEvent, Hour, ProbeRun, ScanRow, SessionRow, StoredSignal
 from sigil_ext.db.connection import Database
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.rules.protections import active_bar
-from sigil_ext.rules.types import Protection, RefusalCount, UniverseScan
+from sigil_ext.rules.types import Protection, ProtectionEvent, RefusalCount, UniverseScan
 from sigil_ext.services.board import Head, head
 from sigil_ext.services.positions import Listing, Positions
 
@@ -59,7 +59,7 @@ class VariantPage:
     signals: tuple[StoredSignal, ...]
     scan: tuple[int, UniverseScan] | None
     protections: tuple[Barred, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[ProtectionEvent, ...]
     hours: tuple[Hour, ...]
     scans: tuple[ScanRow, ...]
     probes: tuple[ProbeRun, ...]

@@ -60,7 +60,7 @@ SELECT c.channel, c.failures, c.last_sent_at, c.failing_since, c.last_error,
 FROM alert_channels AS c ORDER BY c.channel
 
 -- name: audits
-SELECT id, at, since, until, matched, paper_only, backtest_only, differing, unexplained, report
+SELECT id, session_id, at, since, until, matched, paper_only, backtest_only, differing, unexplained, report
 FROM audits ORDER BY id DESC LIMIT %(limit)s
 
 -- name: migrations
