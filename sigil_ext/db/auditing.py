@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -189,8 +189,3 @@ def _protections_before(
             event.reason,
         )
     return tuple(standing[s] for s in sorted(standing))
-
-
-def utc(ms: int) -> datetime:
-    """Return a time in ms as an aware datetime."""
-    return datetime.fromtimestamp(ms / 1000, UTC)

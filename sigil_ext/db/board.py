@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.paper_periods import StoredAudit
 from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.db.queries import fetch, load
+from sigil_ext.instants import utc
 from sigil_ext.rules.types import ProtectionEvent
 
 _BOARD = load("board")
@@ -167,7 +168,7 @@ def last_session(database: Database) -> SessionRow | None:
     if not found:
         return None
     number, started, ended, settings, symbols, start_ms, feed, strategy = found[0]
-    return SessionRow(number, started, ended, settings, tuple(symbols), _utc(start_ms), feed, strategy)
+    return SessionRow(number, started, ended, settings, tuple(symbols), utc(start_ms), feed, strategy)
 
 
 def settings_at(database: Database, at: datetime) -> Mapping[str, Any] | None:
@@ -179,7 +180,7 @@ def settings_at(database: Database, at: datetime) -> Mapping[str, Any] | None:
 def minutes_by_hour(database: Database, session: int, hours: int) -> list[Hour]:
     """Return the last `hours` hours of the record of a session, oldest first; hours without a minute are left out."""
     return [
-        Hour(_utc(hour * 3_600_000), count, late, at)
+        Hour(utc(hour * 3_600_000), count, late, at)
         for hour, count, late, at in fetch(database, _BOARD["minutes_by_hour"], session=session, hours=hours)
     ]
 
@@ -254,7 +255,3 @@ def acts(database: Database, limit: int) -> list[ActRow]:
     return [
         ActRow(a.at, a.actor, a.act, store_symbol(a.symbol) if a.symbol else None, a.reason, a.outcome) for a in found
     ]
-
-
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg2.extras import Json
@@ -167,11 +167,6 @@ def write_verdict(
 def verdicts(database: Database, limit: int) -> list[StoredVerdict]:
     """Return the newest verdicts of the gate, newest first."""
     return [StoredVerdict(*row) for row in fetch(database, _PERIODS["verdicts"], limit=limit)]
-
-
-def utc(ms: int) -> datetime:
-    """Return milliseconds since 1970 as an aware time."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def _ms(at: datetime) -> int:

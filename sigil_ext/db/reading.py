@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from sigil_ext.db.connection import EMBEDDED, Database
 from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import row_symbol, store_symbol
 from sigil_ext.db.queries import load
+from sigil_ext.instants import utc
 from sigil_ext.rules.types import Signal
 from sigil_ext.settings.environment import DatabaseAddress, database_name, load_environment
 from sigil_ext.settings.project import Project
@@ -144,7 +145,7 @@ def last_prices(database: Database, symbols: Collection[str]) -> dict[str, LastP
                     break
                 for row in _rows(packed):
                     if (symbol := wanted.pop(int(row[0]), None)) is not None:
-                        found[symbol] = LastPrice(float(row[2]), _utc(open_ms + MINUTE_MS))
+                        found[symbol] = LastPrice(float(row[2]), utc(open_ms + MINUTE_MS))
     return found
 
 
@@ -263,7 +264,3 @@ def barred_and_held_at(database: Database, at: datetime) -> tuple[frozenset[str]
 
 def _rows(packed: Any) -> NDArray[np.float64]:
     return np.frombuffer(bytes(packed), dtype=np.float64).reshape(-1, 6) if packed else np.zeros((0, 6))
-
-
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -18,12 +18,13 @@ from sigil_ext.bridge.paper_strategy import from_document, reachable
 from sigil_ext.bridge.records import Trade
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult, StrategyRun
 from sigil_ext.bridge.worker import run_all
-from sigil_ext.db.auditing import AuditRecords, utc
+from sigil_ext.db.auditing import AuditRecords
 from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.outbox import Outbox
 from sigil_ext.db.strategy_store import refused_of
 from sigil_ext.errors import UsageError
+from sigil_ext.instants import clock, utc
 from sigil_ext.research.audit import AuditTrade, Comparison, Reach, compare
 from sigil_ext.rules import messages
 from sigil_ext.services.database import open_database
@@ -86,8 +87,8 @@ def audit(
     until = last + MINUTE_MS
     if since >= until:
         raise UsageError(
-            f"session {recorded.id} of variant '{variant}' recorded nothing since {utc(since):%Y-%m-%d %H:%M} UTC, its last "
-            f"minute ended {utc(until):%Y-%m-%d %H:%M}: nothing to audit; give an earlier --since"
+            f"session {recorded.id} of variant '{variant}' recorded nothing since {clock(since)} UTC, its last "
+            f"minute ended {clock(until)}: nothing to audit; give an earlier --since"
         )
     candles, _ = records.candles()
     candles = {s: c[c[:, 0] <= last] for s, c in candles.items()}

@@ -13,6 +13,7 @@ from typing import Any
 
 from sigil_ext.db import paper_periods as periods
 from sigil_ext.errors import UsageError, hint
+from sigil_ext.instants import clock, utc
 from sigil_ext.research.comparison import Side, compare_sides
 from sigil_ext.research.comparison_figures import ComparedTrade, counted
 from sigil_ext.services import shelf
@@ -113,7 +114,7 @@ def _cut(side: Side, conditions: Conditions) -> Side:
     finish = min(side.finish_ms, conditions.finish_ms or side.finish_ms)
     if start >= finish:
         raise UsageError(
-            f"{side.name} covers {_day(side.start_ms)} to {_day(side.finish_ms)}: nothing of the period asked for"
+            f"{side.name} covers {clock(side.start_ms)} to {clock(side.finish_ms)}: nothing of the period asked for"
         )
     return replace(side, start_ms=start, finish_ms=finish)
 
@@ -193,8 +194,8 @@ def _paper_side(text: str, conditions: Conditions, project: Project) -> Side:
         raise UsageError(f"variant '{variant}' has traded nothing on paper yet; begin with: sigil run paper")
     start, finish = max(known[0], start or known[0]), min(known[1], finish or known[1])
     if start >= finish:
-        raise UsageError(f"{text}: paper of '{variant}' covers {_day(known[0])} to {_day(known[1])} only")
-    since, until = periods.utc(start), periods.utc(finish)
+        raise UsageError(f"{text}: paper of '{variant}' covers {clock(known[0])} to {clock(known[1])} only")
+    since, until = utc(start), utc(finish)
     trades = tuple(
         ComparedTrade(p.symbol, p.opened_ms, p.closed_ms, p.pnl_usd, p.fees_usd, p.risk_usd, p.exit_reason)
         for p in periods.closed_positions(database, since, until, both_books=True)
@@ -252,7 +253,3 @@ def _usd(value: Any) -> float:
     if not math.isfinite(amount):
         raise ValueError(f"{value} is no amount of money")
     return amount
-
-
-def _day(ms: int) -> str:
-    return f"{periods.utc(ms):%Y-%m-%d %H:%M}"

@@ -14,6 +14,7 @@ from sigil_ext.db import paper_periods as periods
 from sigil_ext.db.connection import Database
 from sigil_ext.db.paper_periods import Observed, PaperSession, StoredAudit
 from sigil_ext.errors import UsageError
+from sigil_ext.instants import clock, utc
 from sigil_ext.research.backtest_stats import json_safe
 from sigil_ext.research.comparison_figures import ComparedTrade, counted
 from sigil_ext.research.graduation import AuditSpan, PaperRecord, gather, weigh
@@ -76,7 +77,7 @@ def judge_record(
         cur.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         chosen = _unchanged(periods.sessions(database))
         record, notes = _read(database, chosen, since_ms) if chosen else (None, [NO_SESSION])
-        since = periods.utc(record.since_ms) if record else None
+        since = utc(record.since_ms) if record else None
         looks = 1 + (periods.looks(database, since) if since else 0)
     figures: dict[str, Any] = {}
     if record is None:
@@ -84,7 +85,7 @@ def judge_record(
     else:
         evidence, figures = gather(record)
     verdict = judge(evidence, thresholds)
-    until = periods.utc(record.until_ms) if record else None
+    until = utc(record.until_ms) if record else None
     document = _judged(verdict, evidence, figures, notes)
     number, at = periods.write_verdict(
         database, since=since, until=until, outcome=verdict.outcome, looks=looks, asked_by=actor(), document=document
@@ -138,11 +139,8 @@ def _read(
     ends = max(s.last_ms + MINUTE_MS for s in chosen if s.last_ms is not None)
     start = begins if since_ms is None else max(begins, since_ms)
     if start >= ends:
-        raise UsageError(
-            f"--since {periods.utc(start):%Y-%m-%d %H:%M}: paper of variant '{database.variant}' ends at "
-            f"{periods.utc(ends):%Y-%m-%d %H:%M}"
-        )
-    since, until = periods.utc(start), periods.utc(ends)
+        raise UsageError(f"--since {clock(start)}: paper of variant '{database.variant}' ends at {clock(ends)}")
+    since, until = utc(start), utc(ends)
     numbers = [s.id for s in chosen]
     closed = periods.closed_positions(database, since, until)
     own = [p for p in closed if p.opened_ms >= start]

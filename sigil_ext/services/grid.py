@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sigil_ext.errors import SigilError, UsageError
+from sigil_ext.instants import clock
 from sigil_ext.research.grid.axes import Axis, cell_count
 from sigil_ext.research.grid.cells import cross
 from sigil_ext.research.grid.figures import OBJECTIVES, day_count
@@ -21,7 +22,7 @@ from sigil_ext.services.cell_store import CellStore, settings_hash
 from sigil_ext.services.grid_cells import Workshop, run_kept
 from sigil_ext.services.grid_engines import Hands, Talk, demand_hands
 from sigil_ext.services.grid_verify import verify
-from sigil_ext.services.market import CandleSource, clock, read_market
+from sigil_ext.services.market import CandleSource, read_market
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from sigil_ext.errors import SigilError
+from sigil_ext.instants import clock
 from sigil_ext.research.grid.cells import ORIGIN
 from sigil_ext.research.kernel.trades import EXIT_REASONS, TRADE, CellTrades
 from sigil_ext.services.cell_store import CellStore
 from sigil_ext.services.grid_engines import Hands, Talk, run_jesse
-from sigil_ext.services.market import Market, clock
+from sigil_ext.services.market import Market
 from sigil_ext.settings.overlays import Variant, flatten
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.candle_files import CandleSet, load_candles
 from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.errors import CandleError, UsageError
+from sigil_ext.instants import clock
 from sigil_ext.settings.lookback import lookback_minutes
 from sigil_ext.settings.models import TIMEFRAME_MINUTES
 from sigil_ext.settings.overlays import Variant
@@ -109,11 +109,6 @@ def table_source(exchange: str, symbols: Sequence[str] | None) -> CandleSource:
         return read_table(exchange, symbols, start_ms, finish_ms)
 
     return source
-
-
-def clock(ms: int) -> str:
-    """Return an instant as messages show it, UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _boundary(first_ms: int, runs: Iterable[Run]) -> int:

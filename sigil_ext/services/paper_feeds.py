@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.candle_files import CandleSet, load_candles
 from sigil_ext.bridge.paper_strategy import PaperStrategy
 from sigil_ext.errors import CandleError, SigilError, UsageError
+from sigil_ext.instants import clock
 from sigil_ext.paper.feed import MINUTE_MS, Feed, FeedEvent
 from sigil_ext.paper.hosts import Subject, bar_minutes
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
@@ -251,8 +251,3 @@ def _longest(variant: Subject) -> int:
     if isinstance(variant, PaperStrategy):
         return variant.longest_minutes
     return max(variant.settings.signal_minutes, variant.settings.atr_minutes)
-
-
-def clock(ms: int) -> str:
-    """Return a time as people read it, UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")

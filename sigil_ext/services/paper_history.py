@@ -15,6 +15,7 @@ from sigil_ext.db.connection import Database, rename_database
 from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import UsageError
+from sigil_ext.instants import clock
 
 MINUTE_MS = 60_000
 COMPARED = 300  # recorded minutes, the newest ones
@@ -32,8 +33,8 @@ def refuse_own_future(database: Database, start_ms: int) -> None:
     last = row[0] if row else None
     if last is not None and start_ms < last:
         raise UsageError(
-            f"the database of variant '{database.variant}' holds trades and minutes up to {_clock(last)}; a session that begins "
-            f"at {_clock(start_ms)} would trade under its own future. Begin in an empty one with --fresh (the old one is kept "
+            f"the database of variant '{database.variant}' holds trades and minutes up to {clock(last)} UTC; a session that begins "
+            f"at {clock(start_ms)} UTC would trade under its own future. Begin in an empty one with --fresh (the old one is kept "
             "under another name), or later with --start"
         )
 
@@ -73,7 +74,7 @@ def refuse_other_candles(database: Database, recorded: RecordedSession, candles:
     end = max(candles[s].finish_ms for s in recorded.symbols)
     if end <= last:
         raise UsageError(
-            f"{whose} has recorded up to {_clock(last + MINUTE_MS)}, and these candles end at {_clock(end)}; go on with those "
+            f"{whose} has recorded up to {clock(last + MINUTE_MS)} UTC, and these candles end at {clock(end)} UTC; go on with those "
             "it was begun on, and no --finish before that"
         )
     for open_ms, minute in journal.minutes(recorded, last - COMPARED * MINUTE_MS):
@@ -82,10 +83,6 @@ def refuse_other_candles(database: Database, recorded: RecordedSession, candles:
             place = int(np.searchsorted(rows[:, 0], open_ms))
             if place == len(rows) or not np.array_equal(rows[place], np.asarray(row, dtype=np.float64)):
                 raise UsageError(
-                    f"{whose} recorded another candle of {symbol} at {_clock(open_ms)} than these hold; go on with the "
+                    f"{whose} recorded another candle of {symbol} at {clock(open_ms)} UTC than these hold; go on with the "
                     "candles it was begun on"
                 )
-
-
-def _clock(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")

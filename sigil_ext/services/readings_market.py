@@ -9,7 +9,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
 from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.errors import UsageError
+from sigil_ext.instants import utc
 
 MINUTE_MS = 60_000
 TIMEFRAMES: Mapping[str, int] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
@@ -72,7 +73,7 @@ def last_prices(database: Database, names: Collection[str]) -> dict[str, tuple[f
     found: dict[str, tuple[float, datetime]] = {}
     wanted = {store_symbol(name): name for name in names}
     for symbols, open_ms, packed in rows(database, "newest_minutes", limit=NEWEST_MINUTES):
-        at = _utc(open_ms + MINUTE_MS)
+        at = utc(open_ms + MINUTE_MS)
         for row in _candles(packed):
             if (name := wanted.get(symbols[int(row[0])])) is not None and name not in found:
                 found[name] = (float(row[2]), at)
@@ -109,7 +110,7 @@ def bars(
     if begin >= end:
         return []
     built = _built(database, symbol, length, begin, end)[-limit:]
-    return [Bar(_utc(int(r[0])), *(float(r[i]) for i in (1, 3, 4, 2, 5))) for r in built]
+    return [Bar(utc(int(r[0])), *(float(r[i]) for i in (1, 3, 4, 2, 5))) for r in built]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
             curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
     if not curve:
         return None
-    wallet = rows(database, "equity", first=_utc(curve[0][0]), last=_utc(curve[-1][0]), step=max(step / 1000, 60.0))
+    wallet = rows(database, "equity", first=utc(curve[0][0]), last=utc(curve[-1][0]), step=max(step / 1000, 60.0))
     times = np.array([_ms(row[0]) for row in wallet], dtype=np.int64)
     usd = [float(row[1]) for row in wallet]
 
@@ -199,7 +200,7 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
         place = int(np.searchsorted(times, at_ms, side="right")) - 1
         return (usd[place] / usd[0] - 1) * 100 if place >= 0 and usd[0] > 0 else None
 
-    told = tuple(BenchmarkPoint(_utc(at), pool, earned(at)) for at, pool in curve)
+    told = tuple(BenchmarkPoint(utc(at), pool, earned(at)) for at, pool in curve)
     return Benchmark(
         database.variant, number, len(symbols), told[0].at, told[-1].at, told[-1].pool_pct, told[-1].variant_pct, told
     )
@@ -211,7 +212,3 @@ def _candles(packed: Any) -> NDArray[np.float64]:
 
 def _ms(at: datetime) -> int:
     return int(at.timestamp() * 1000)
-
-
-def _utc(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

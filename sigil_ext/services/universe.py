@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import CandleError, DatabaseUnavailable, SettingsError, UnknownSymbol, UsageError
+from sigil_ext.instants import clock, utc
 from sigil_ext.rules import universe_words
 from sigil_ext.rules.indicators import WINDOW
 from sigil_ext.rules.symbols import to_jesse
@@ -253,7 +254,7 @@ def _recorded(database: Database, variant: Variant, at_ms: int | None) -> tuple[
             f"variant '{variant.name}' has recorded no candles yet; name a folder of candle files with --candles"
         )
     if at_ms is not None and at_ms > found.end_ms:
-        raise UsageError(f"--at lies after the last recorded minute, which ended {_clock(found.end_ms)} UTC")
+        raise UsageError(f"--at lies after the last recorded minute, which ended {clock(found.end_ms)} UTC")
     return found.candles, found.end_ms, f"session {found.session_id} of variant {variant.name}"
 
 
@@ -263,7 +264,7 @@ def _of_folder(folder: Path, at_ms: int | None) -> tuple[Candles, int, str]:
     last = max(s.finish_ms for s in sets.values())
     first = min(s.start_ms for s in sets.values())
     if at_ms is not None and not first < at_ms <= last:
-        raise CandleError(f"--at lies outside the candles of {folder}: {_clock(first)} to {_clock(last)} UTC")
+        raise CandleError(f"--at lies outside the candles of {folder}: {clock(first)} to {clock(last)} UTC")
     return candles, at_ms or last, str(folder)
 
 
@@ -276,7 +277,7 @@ def _barred(database: Database, at_ms: int, project: Project) -> tuple[frozenset
                 frozenset(),
                 f"no bans or positions: the {database.address.place} waits for sigil migrate up",
             )
-        banned, held = reading.barred_and_held_at(database, datetime.fromtimestamp(at_ms / 1000, UTC))
+        banned, held = reading.barred_and_held_at(database, utc(at_ms))
     except DatabaseUnavailable as error:
         return frozenset(), frozenset(), f"no bans or positions: {error}"
     return (
@@ -300,7 +301,3 @@ def _row(stored: StoredScan, symbol: str) -> UniverseRow:
 
 def _find(scan: UniverseScan, symbol: str) -> UniverseRow | None:
     return next((row for row in scan.rows if row.symbol == symbol), None)
-
-
-def _clock(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M}"

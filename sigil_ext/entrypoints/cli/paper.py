@@ -228,7 +228,7 @@ def _bars(console: Console) -> Progress:
 
 
 def _show(bars: Progress, task: TaskID, state: dict[str, Any]) -> None:
-    from sigil_ext.services.paper_feeds import clock
+    from sigil_ext.instants import clock
 
     last = clock(state["last_ms"] + 60_000) if state["last_ms"] is not None else "waiting for the first minute"
     lost = "  DATABASE LOST, exits tracked" if state["database_lost"] else ""
