@@ -68,6 +68,8 @@ def sender_job(
             logger.warning("alerts of %s are not delivered: %s", variant, error)
         _complaints[variant] = str(error)
     except Exception:
+        # Whatever it was, of a channel or of ours: a session's end calls this too and must not be broken off by an alert, and
+        # the next call of the scheduler may succeed. Nothing is lost, what was not sent waits in the outbox.
         logger.exception("the sender of %s failed; it is called again", variant)
 
 
