@@ -17,7 +17,7 @@ from types import FrameType
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.journal import Journal
-from sigil_ext.db.postgres_store import lock_key
+from sigil_ext.db.locks import lock_key
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.project import find_project
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from sigil_ext.db.common import SYSTEM
 from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal, RecordedSession
-from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.db.scripted_store import Script
+from sigil_ext.db.symbols import store_symbol
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Breaker, OperatorAct, Protection, ProtectionEvent
 

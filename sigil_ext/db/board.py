@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sigil_ext.db.connection import Database
 from sigil_ext.db.paper_periods import StoredAudit
-from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.db.queries import fetch, load
+from sigil_ext.db.symbols import store_symbol
 from sigil_ext.instants import utc
 from sigil_ext.rules.types import ProtectionEvent
 

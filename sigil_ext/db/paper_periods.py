@@ -12,8 +12,8 @@ from typing import Any
 from psycopg2.extras import Json
 
 from sigil_ext.db.connection import Database
-from sigil_ext.db.postgres_store import store_symbol
 from sigil_ext.db.queries import fetch, load
+from sigil_ext.db.symbols import store_symbol
 
 MINUTE_MS = 60_000
 _PERIODS = load("paper_periods")

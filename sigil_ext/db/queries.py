@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from psycopg2.extensions import cursor
+
 from sigil_ext.db.connection import Database
 
 FOLDER = Path(__file__).parent / "sql"
@@ -34,3 +36,10 @@ def fetch(database: Database, query: str, /, **values: Any) -> list[tuple[Any, .
     with database.transaction() as cur:
         cur.execute(query, values or None)
         return cur.fetchall()
+
+
+def one(cur: cursor) -> tuple[Any, ...]:
+    """Return the row of the query that was run last and always has one."""
+    row = cur.fetchone()
+    assert row is not None
+    return row

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from sigil_ext.db import embedded
 from sigil_ext.db.connection import EMBEDDED, Database
 from sigil_ext.db.journal import Journal
-from sigil_ext.db.postgres_store import row_symbol, store_symbol
 from sigil_ext.db.queries import load
+from sigil_ext.db.symbols import row_symbol, store_symbol
 from sigil_ext.instants import utc
 from sigil_ext.rules.types import Signal
 from sigil_ext.settings.environment import DatabaseAddress, database_name, load_environment

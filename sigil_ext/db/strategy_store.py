@@ -13,7 +13,7 @@ from datetime import datetime
 from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import RecordedSession
 from sigil_ext.db.minute_store import MinuteStore, Operation
-from sigil_ext.db.postgres_store import row_symbol, store_symbol
+from sigil_ext.db.symbols import row_symbol, store_symbol
 
 
 @dataclass(frozen=True, slots=True)

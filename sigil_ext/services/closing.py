@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.journal import Journal, RecordedSession
-from sigil_ext.db.postgres_store import PostgresStore, row_symbol
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.symbols import row_symbol
 from sigil_ext.errors import LockHeld, SigilError, UnknownSymbol, UsageError
 from sigil_ext.paper.feed import MINUTE_MS
 from sigil_ext.paper.hosts import subject_of

@@ -22,7 +22,8 @@ from pydantic_core import to_json
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.panel import looked
-from sigil_ext.db.postgres_store import PostgresStore, store_symbol
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.symbols import store_symbol
 
 KEPT = 10_000
 MOST_AT_ONCE = 1000

@@ -15,7 +15,8 @@ from typing import Any, TypeVar
 
 from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
-from sigil_ext.db.postgres_store import PostgresStore, row_symbol, store_symbol
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.symbols import row_symbol, store_symbol
 from sigil_ext.rules.protections import active_bar
 from sigil_ext.services.readings_market import last_prices
 from sigil_ext.services.readings_views import (

@@ -13,8 +13,9 @@ from typing import Any
 from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
 from sigil_ext.db.paper_periods import verdicts
-from sigil_ext.db.postgres_store import PostgresStore, store_symbol
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.standing import Standing, read_standing
+from sigil_ext.db.symbols import store_symbol
 from sigil_ext.errors import UsageError
 from sigil_ext.rules.breaker import BREAKER_TRIPS
 from sigil_ext.rules.types import Breaker

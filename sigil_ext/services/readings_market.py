@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.bars import build_bars
 from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
-from sigil_ext.db.postgres_store import store_symbol
+from sigil_ext.db.symbols import store_symbol
 from sigil_ext.errors import UsageError
 from sigil_ext.instants import utc
 

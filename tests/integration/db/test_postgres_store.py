@@ -15,7 +15,8 @@ import pytest
 
 from sigil_ext.db import embedded, migrate
 from sigil_ext.db.connection import Database
-from sigil_ext.db.postgres_store import PostgresStore, lock_key
+from sigil_ext.db.locks import lock_key
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import DatabaseUnavailable, UsageError
 from sigil_ext.rules.types import Breaker, Entered, Entry, Exit, Refused
 from sigil_ext.services.database import open_store

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.locks import lock_key
 from sigil_ext.db.memory_store import MemoryStore
-from sigil_ext.db.postgres_store import PostgresStore, lock_key
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import UsageError
 from sigil_ext.rules.ports import Store
 from sigil_ext.rules.types import EXIT_REASONS, Entered, Entry, Exit, Signal
