@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 import urllib.parse
 
 import httpx
@@ -23,11 +24,14 @@ from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.entrypoints.panel.limits import Limits, Rate
 from tests.panel_server import ACT_TOKEN, API, PASSWORD, TOKEN, bearer, serving, write_env
 
-from .conftest import RECORDED, address_of, new_home
+from .conftest import RECORDED, ROOT, address_of, new_home
 
 EXAMPLES = 12
 ACT = "/variants/baseline/acts/pause"
-INSIDE = re.compile(r"Traceback|psycopg|SELECT |/work/|site-packages|a-secret-password|127\.0\.0\.1:\d|\.py\b|storage/")
+INSIDE = re.compile(
+    r"Traceback|psycopg|SELECT |site-packages|a-secret-password|127\.0\.0\.1:\d|\.py\b|storage/"
+    + "".join(f"|{re.escape(str(folder))}" for folder in (ROOT, tempfile.gettempdir()))
+)
 
 
 def routes(panel):
