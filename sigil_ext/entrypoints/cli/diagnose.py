@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import rich_click as click
 
-from sigil_ext.entrypoints.cli.options import json_text, print_json, set_option, variant_option, wide_console
-from sigil_ext.entrypoints.cli.research_options import cell_progress, market_options, plain_source
+from sigil_ext.entrypoints.cli.options import set_option, variant_option, wide_console
+from sigil_ext.entrypoints.cli.research_options import (
+    Destination,
+    cell_progress,
+    market_options,
+    plain_source,
+    result_options,
+)
 from sigil_ext.errors import UsageError
 from sigil_ext.settings.environment import load_environment
-from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.overlays import TRADED_VARIANTS, load_variant
 from sigil_ext.settings.project import find_project
 
@@ -27,8 +34,7 @@ def diagnose() -> None:
 @market_options()
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of every random draw.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Backtests at once.  [default: one a processor]")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True), help="Write everything as JSON; - prints it instead of tables.")  # fmt: skip
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write one self-contained page.")
+@result_options()
 def hard_stops(
     variants: tuple[str, ...], database: bool, overrides: tuple[str, ...], start: str | None, finish: str | None,
     candles: str | None, symbols: str | None, exchange: str, seed: int, workers: int | None, json_file: Path | None,
@@ -56,11 +62,8 @@ def hard_stops(
         source, name, parse_instant(start, "--start") if start else None,
         parse_instant(finish, "--finish") if finish else None, exchange, workers, seed,
     )  # fmt: skip
-    to_stdout = json_file is not None and str(json_file) == "-"
-    if json_file is not None and not to_stdout:
-        demand_writable(json_file, "the result")
-    if html is not None:
-        demand_writable(html, "the page")
+    destination = Destination(json_file, html)
+    destination.demand_writable()
     wanted = tuple(dict.fromkeys(variants))
     with cell_progress() as (tell, _):
 
@@ -74,16 +77,10 @@ def hard_stops(
             document = of_backtests(runs, conditions, project, progress)
     page = render_page(document)
     kept = keep(project, document, page)
-    if to_stdout:
-        print_json(document)
-    else:
-        from sigil_ext.entrypoints.cli.diagnose_tables import print_diagnosis
+    destination.deliver(document, page, kept.id, lambda: _print(document), page_on_stderr=True)
 
-        print_diagnosis(wide_console(), document)
-    if json_file is not None and not to_stdout:
-        write_whole(json_file, json_text(document), "the result")
-        click.echo(f"JSON: {json_file.resolve()}", err=True)
-    if html is not None:
-        write_whole(html, page, "the page")
-        click.echo(f"page: {html.resolve()}", err=True)
-    click.echo(f"kept as {kept.id}", err=True)
+
+def _print(document: Mapping[str, Any]) -> None:
+    from sigil_ext.entrypoints.cli.diagnose_tables import print_diagnosis
+
+    print_diagnosis(wide_console(), document)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
-from sigil_ext.entrypoints.cli.options import json_text, print_json, set_option, variant_option, wide_console
-from sigil_ext.entrypoints.cli.research_options import cell_options, cell_progress, grid_plan, market_options
+from sigil_ext.entrypoints.cli.options import set_option, variant_option, wide_console
+from sigil_ext.entrypoints.cli.research_options import (
+    Destination,
+    cell_options,
+    cell_progress,
+    grid_plan,
+    market_options,
+    result_options,
+)
 from sigil_ext.settings.environment import load_environment
-from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.project import find_project
 
 
@@ -22,8 +29,7 @@ from sigil_ext.settings.project import find_project
 @cell_options()
 @click.option("--folds", type=click.IntRange(2, 50), help="Parts of the period, each out of sample once.")
 @click.option("--top", type=click.IntRange(1, 1000), default=15, show_default=True, help="Cells in the table printed.")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True), help="Write everything as JSON; - prints it instead of tables.")  # fmt: skip
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write one self-contained page.")
+@result_options()
 def grid(folds: int | None, top: int, json_file: Path | None, html: Path | None, **options: Any) -> None:
     """Run variants over every combination of axis values, and say how sure one may be of the best.
 
@@ -36,26 +42,18 @@ def grid(folds: int | None, top: int, json_file: Path | None, html: Path | None,
     project = find_project()
     load_environment(project)
     plan = grid_plan(project, options, folds or 0)
-    to_stdout = json_file is not None and str(json_file) == "-"
-    for path, what in ((json_file, "the result"), (html, "the page")):
-        if path is not None and not (path is json_file and to_stdout):
-            demand_writable(path, what)
+    destination = Destination(json_file, html)
+    destination.demand_writable()
     with cell_progress() as (tell, say):
         document = run_grid(project, plan, tell, say)
     page = render_page(document)
     kept = shelf.put(project, "grid", document, title=document["title"], page=page, now=datetime.now(UTC))
-    if to_stdout:
-        print_json(document)
-    else:
-        from sigil_ext.entrypoints.cli.grid_tables import print_grid
-
-        print_grid(wide_console(), document, top)
-    if json_file is not None and not to_stdout:
-        write_whole(json_file, json_text(document), "the result")
-        click.echo(f"JSON: {json_file.resolve()}", err=True)
-    if html is not None:
-        write_whole(html, page, "the page")
-        click.echo(f"page: {html.resolve()}", err=to_stdout)
-    click.echo(f"kept as {kept.id}", err=True)
+    destination.deliver(document, page, kept.id, lambda: _print(document, top))
     if document["cells_failed"]:
         raise SystemExit(1)
+
+
+def _print(document: Mapping[str, Any], top: int) -> None:
+    from sigil_ext.entrypoints.cli.grid_tables import print_grid
+
+    print_grid(wide_console(), document, top)

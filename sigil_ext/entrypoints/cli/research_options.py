@@ -1,9 +1,10 @@
-"""What the commands of research share: where candles come from, and one bar of progress over many cells."""
+"""What the commands of research share: where candles come from, where a result goes, one bar of progress over many cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,9 @@ import rich_click as click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from sigil_ext.entrypoints.cli.options import json_text, print_json
 from sigil_ext.errors import UsageError
+from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.project import Project
 
 if TYPE_CHECKING:
@@ -80,6 +83,75 @@ def cell_options() -> Callable[[F], F]:
         return command
 
     return decorate
+
+
+def result_options() -> Callable[[F], F]:
+    """`--json FILE` and `--html FILE`: where a result goes besides terminal and shelf; `Destination` is made of the two."""
+
+    def decorate(command: F) -> F:
+        for option in (
+            click.option(
+                "--html", metavar="FILE", type=click.Path(path_type=Path), help="Write one self-contained page.",
+            ),
+            click.option(
+                "--json", "json_file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True),
+                help="Write everything as JSON; - prints it instead of tables.",
+            ),
+        ):  # fmt: skip
+            command = option(command)
+        return command
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """What `result_options` asked for: `demand_writable` before the work, `deliver` after it."""
+
+    json_file: Path | None
+    html: Path | None
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether JSON takes the place of the tables."""
+        return self.json_file is not None and str(self.json_file) == "-"
+
+    def demand_writable(self) -> None:
+        """Refuse a file that cannot be written before hours of work are spent on it.
+
+        Raises:
+            UsageError: the file or its folder cannot be written.
+        """
+        if self.json_file is not None and not self.to_stdout:
+            demand_writable(self.json_file, "the result")
+        if self.html is not None:
+            demand_writable(self.html, "the page")
+
+    def deliver(
+        self,
+        document: Mapping[str, Any],
+        page: str,
+        kept: str,
+        print_tables: Callable[[], None],
+        *,
+        page_on_stderr: bool = False,
+    ) -> None:
+        """Print the tables or the JSON, write the files, and say where everything is.
+
+        Args:
+            kept: number on the shelf. page_on_stderr: say where the page is on stderr even where tables are on stdout.
+        """
+        if self.to_stdout:
+            print_json(document)
+        else:
+            print_tables()
+        if self.json_file is not None and not self.to_stdout:
+            write_whole(self.json_file, json_text(document), "the result")
+            click.echo(f"JSON: {self.json_file.resolve()}", err=True)
+        if self.html is not None:
+            write_whole(self.html, page, "the page")
+            click.echo(f"page: {self.html.resolve()}", err=page_on_stderr or self.to_stdout)
+        click.echo(f"kept as {kept}", err=True)
 
 
 def grid_plan(project: Project, options: Mapping[str, Any], folds: int = 0) -> GridPlan:

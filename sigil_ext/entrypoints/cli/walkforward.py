@@ -11,13 +11,19 @@ import rich_click as click
 from rich.console import Console
 from rich.text import Text
 
-from sigil_ext.entrypoints.cli.options import json_text, print_json, set_option, variant_option, wide_console
-from sigil_ext.entrypoints.cli.research_options import cell_options, cell_progress, grid_plan, market_options
+from sigil_ext.entrypoints.cli.options import set_option, variant_option, wide_console
+from sigil_ext.entrypoints.cli.research_options import (
+    Destination,
+    cell_options,
+    cell_progress,
+    grid_plan,
+    market_options,
+    result_options,
+)
 from sigil_ext.entrypoints.cli.tables import add_row, plain_table, print_table
 from sigil_ext.research.backtest_format import NOTHING, shown
 from sigil_ext.research.grid.cells import short_label
 from sigil_ext.settings.environment import load_environment
-from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.project import find_project
 
 
@@ -32,8 +38,7 @@ from sigil_ext.settings.project import find_project
 )
 @click.option("--anchored", is_flag=True, help="Judge from the very start on, not over the last --train only.")
 @click.option("--stand-aside", is_flag=True, help="Do not trade after a window in which no cell made money.")
-@click.option("--json", "json_file", metavar="FILE", type=click.Path(path_type=Path, allow_dash=True), help="Write everything as JSON; - prints it instead of tables.")  # fmt: skip
-@click.option("--html", metavar="FILE", type=click.Path(path_type=Path), help="Write one self-contained page.")
+@result_options()
 def walkforward(
     train: str, trade: str, anchored: bool, stand_aside: bool, json_file: Path | None, html: Path | None, **options: Any
 ) -> None:
@@ -48,25 +53,13 @@ def walkforward(
     project = find_project()
     load_environment(project)
     plan = WalkPlan(grid_plan(project, options), train, trade, anchored, stand_aside)
-    to_stdout = json_file is not None and str(json_file) == "-"
-    for path, what in ((None if to_stdout else json_file, "the result"), (html, "the page")):
-        if path is not None:
-            demand_writable(path, what)
+    destination = Destination(json_file, html)
+    destination.demand_writable()
     with cell_progress() as (tell, say):
         document = run_walk(project, plan, tell, say)
     page = render_walk(document)
     kept = shelf.put(project, "walkforward", document, title=document["title"], page=page, now=datetime.now(UTC))
-    if to_stdout:
-        print_json(document)
-    else:
-        print_walk(wide_console(), document)
-    if json_file is not None and not to_stdout:
-        write_whole(json_file, json_text(document), "the result")
-        click.echo(f"JSON: {json_file.resolve()}", err=True)
-    if html is not None:
-        write_whole(html, page, "the page")
-        click.echo(f"page: {html.resolve()}", err=to_stdout)
-    click.echo(f"kept as {kept.id}", err=True)
+    destination.deliver(document, page, kept.id, lambda: print_walk(wide_console(), document))
     if document["problems"]:
         raise SystemExit(1)
 
