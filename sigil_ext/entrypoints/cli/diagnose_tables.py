@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sigil_ext.research.backtest_format import shown
+from sigil_ext.research.diagnosis.summary import figures_for
 
 Document = Mapping[str, Any]
 WORST_SYMBOLS = 12
@@ -70,27 +71,8 @@ def _table(title: str, *columns: str) -> Table:
 
 def _side_by_side(runs: Sequence[Mapping[str, Any]]) -> Table:
     table = _table("Side by side", "", *(r["name"] for r in runs))
-    rows: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-        ("positions", "count", ("positions",)),
-        ("net P&L", "signed_usd", ("net_usd",)),
-        ("hard stops", "count", ("hard_stops", "count")),
-        ("hard stops, share", "share", ("hard_stops", "share")),
-        ("hard stops, P&L", "signed_usd", ("hard_stops", "net_usd")),
-        ("stop, median", "pct", ("distance", "stop_pct", "median")),
-        ("ATR at entry, median", "pct", ("distance", "atr_pct", "median")),
-        ("stop in ATRs, median", "ratio", ("distance", "stop_atr", "median")),
-        ("random entries that touch it", "share", ("noise", "random")),
-        ("own entries that touch it", "share", ("noise", "own")),
-        ("stop outside the noise, ATRs", "ratio", ("noise", "quiet_stop_atr")),
-        ("back at entry in 24 h", "share", ("excursions", "back_at_entry_in_24h", "value")),
-        ("win rate had", "share", ("payoff", "win_rate", "value")),
-        ("win rate needed", "share", ("payoff", "win_rate_needed")),
-        ("payoff ratio", "ratio", ("payoff", "payoff_ratio")),
-        ("stacked entries", "count", ("offenders", "stacked")),
-        ("worst five symbols, share of loss", "share", ("offenders", "share_of_worst_five")),
-    )
-    for label, kind, path in rows:
-        table.add_row(label, *(shown(_at(r, path), kind) for r in runs))
+    for figure in figures_for("terminal"):
+        table.add_row(figure.short or figure.heading, *(shown(figure.of(r), figure.kind) for r in runs))
     return table
 
 
@@ -156,10 +138,3 @@ def _interval(found: Mapping[str, Any]) -> str:
     if found["low"] is None:
         return ""
     return f" ({found['low']:+,.0f} to {found['high']:+,.0f})"
-
-
-def _at(run: Mapping[str, Any], path: Sequence[str]) -> Any:
-    value: Any = run
-    for key in path:
-        value = value[key]
-    return value

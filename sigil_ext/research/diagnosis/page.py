@@ -8,35 +8,12 @@ from typing import Any
 
 from sigil_ext.research.backtest_format import NOTHING, shown
 from sigil_ext.research.diagnosis.charts import DETAIL, OVERVIEW, styles
+from sigil_ext.research.diagnosis.summary import figures_for
 from sigil_ext.research.page import whole_page
 
 Document = Mapping[str, Any]
 Run = Mapping[str, Any]
 
-# (heading, how it is written, path in a run)
-SUMMARY: tuple[tuple[str, str, tuple[str, ...]], ...] = (
-    ("positions", "count", ("positions",)),
-    ("net P&L", "signed_usd", ("net_usd",)),
-    ("hard stops", "count", ("hard_stops", "count")),
-    ("hard stops, share", "share", ("hard_stops", "share")),
-    ("hard stops, P&L", "signed_usd", ("hard_stops", "net_usd")),
-    ("stop, median", "pct", ("distance", "stop_pct", "median")),
-    ("ATR at entry, median", "pct", ("distance", "atr_pct", "median")),
-    ("stop in ATRs, median", "ratio", ("distance", "stop_atr", "median")),
-    ("random entries that touch it", "share", ("noise", "random")),
-    ("own entries that touch it", "share", ("noise", "own")),
-    ("nearest stop outside the noise, ATRs", "ratio", ("noise", "quiet_stop_atr")),
-    ("price back at entry within 24 h", "share", ("excursions", "back_at_entry_in_24h", "value")),
-    ("win rate had", "share", ("payoff", "win_rate", "value")),
-    ("win rate needed", "share", ("payoff", "win_rate_needed")),
-    ("won before costs", "share", ("payoff", "win_rate_before_costs")),
-    ("needed before costs", "share", ("payoff", "win_rate_needed_before_costs")),
-    ("average win", "signed_usd", ("payoff", "mean_win_usd")),
-    ("average loss", "signed_usd", ("payoff", "mean_loss_usd")),
-    ("stacked entries", "count", ("offenders", "stacked")),
-    ("worst five symbols, share of loss", "share", ("offenders", "share_of_worst_five")),
-    ("walked again as it was", "count", ("walk", "same")),
-)
 LADDER: tuple[tuple[str, str, str], ...] = (
     ("stop_pct", "stop", "pct"), ("hard_stops", "hard stops", "count"), ("hard_stop_share", "share", "share"),
     ("noise_share", "noise", "share"),
@@ -152,8 +129,8 @@ def _summary(runs: Sequence[Run]) -> str:
         for r, (colour, _, _) in zip(runs, styles(runs), strict=True)
     )
     rows = "".join(
-        f"<tr><th>{escape(label)}</th>{''.join(_cell(_at(r, path), kind) for r in runs)}</tr>"
-        for label, kind, path in SUMMARY
+        f"<tr><th>{escape(figure.heading)}</th>{''.join(_cell(figure.of(r), figure.kind) for r in runs)}</tr>"
+        for figure in figures_for("page")
     )
     return f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
 
@@ -226,10 +203,3 @@ def _notes(notes: Sequence[str]) -> str:
 
 def _clock(iso: str) -> str:
     return iso[:16].replace("T", " ")
-
-
-def _at(run: Run, path: Sequence[str]) -> Any:
-    value: Any = run
-    for key in path:
-        value = value[key]
-    return value
