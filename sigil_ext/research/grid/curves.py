@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 
-from sigil_ext.research.backtest_stats import DAY_MS
 from sigil_ext.research.grid.cells import Cell
-from sigil_ext.research.grid.figures import day_count
+from sigil_ext.research.grid.figures import day_names
 from sigil_ext.research.grid.summary import Span, Summary
 
 MOST_OWN = 5
@@ -20,15 +18,11 @@ def curves_of(
     period: Span, cells: Sequence[Cell], summaries: Mapping[int, Summary], best: int | None, own: Sequence[int]
 ) -> dict[str, Any]:
     """Return the days of `period` and P&L by day (USD, not added up) of the cells worth seeing. `middle` is their median."""
-    first = period[0] // DAY_MS
-    days = [
-        datetime.fromtimestamp((first + n) * DAY_MS / 1000, UTC).strftime("%Y-%m-%d") for n in range(day_count(*period))
-    ]
     daily = np.column_stack([s.daily for s in summaries.values()])
     shown = [] if best is None else [best]
     shown += [index for index in own[:MOST_OWN] if index != best]
     return {
-        "days": days,
+        "days": day_names(*period),
         "middle": np.median(np.cumsum(daily, axis=0), axis=1).tolist(),
         "cells": [
             {"index": i, "label": cells[i].label, "daily": summaries[i].daily.tolist(), "own": i in own} for i in shown

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.backtest_stats import DAY_MS, win_rate_needed
+from sigil_ext.research.backtest_stats import DAY_MS, iso, win_rate_needed
 from sigil_ext.research.kernel.trades import EXIT_REASONS
 from sigil_ext.rules.equity import drawdown_pct
 
@@ -83,6 +83,12 @@ def daily_pnl(trades: Trades, start_ms: int, finish_ms: int) -> NDArray[np.float
 def day_count(start_ms: int, finish_ms: int) -> int:
     """Return the number of UTC days that [start_ms, finish_ms) touches."""
     return (finish_ms - 1) // DAY_MS - start_ms // DAY_MS + 1
+
+
+def day_names(start_ms: int, finish_ms: int) -> list[str]:
+    """Return those days, like 2025-06-17."""
+    first = start_ms // DAY_MS
+    return [iso((first + n) * DAY_MS)[:10] for n in range(day_count(start_ms, finish_ms))]
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -17,7 +17,8 @@ from sigil_ext.research.backtest_stats import iso, json_safe
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
 from sigil_ext.research.grid.curves import curves_of
-from sigil_ext.research.grid.figures import OBJECTIVES, score
+from sigil_ext.research.grid.figures import score
+from sigil_ext.research.grid.head import head_of
 from sigil_ext.research.grid.notes import notes_on
 from sigil_ext.research.grid.posture import separate
 from sigil_ext.research.grid.stability import neighbourhood, neighbours_of, places_of
@@ -59,20 +60,7 @@ def build_document(
     ]
     best = int(np.argmax(scores)) if any(math.isfinite(s) for s in scores) else None
     own = [c.index for c in cells if c.index in figures and _is_own(c, facts)]
-    document: dict[str, Any] = {
-        "title": title_of(facts, len(cells)),
-        "engine": facts.engine,
-        "verification": facts.verification,
-        "start": iso(facts.period[0]),
-        "finish": iso(facts.period[1]),
-        "symbols": list(facts.symbols),
-        "candles": facts.candles,
-        "exchange": facts.exchange,
-        "variants": [v.name for v in facts.variants],
-        "axes": [{"key": axis.key, "values": list(axis.values)} for axis in facts.axes],
-        "objective": facts.objective,
-        "objective_words": OBJECTIVES[facts.objective][0],
-        "least_trades": facts.least_trades,
+    document = head_of(facts, title_of(facts, len(cells)), facts.period) | {
         "cells_tried": len(cells) - len(problems),
         "cells_failed": len(problems),
         "cells_tried_before": facts.tried_before,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -19,7 +18,8 @@ from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_stats import DAY_MS, iso, json_safe
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
-from sigil_ext.research.grid.figures import OBJECTIVES, daily_pnl, figures_of, score
+from sigil_ext.research.grid.figures import daily_pnl, day_names, figures_of, score
+from sigil_ext.research.grid.head import head_of
 from sigil_ext.research.grid.summary import Span
 from sigil_ext.research.statistics import bootstrap_mean, bootstrap_sharpe, bootstrap_total, proportion
 from sigil_ext.settings.overlays import Variant, flatten
@@ -114,22 +114,12 @@ def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]
     trades = np.concatenate([w.trades for w in walked])
     daily = daily_pnl(trades, *period)
     figures = figures_of(trades, facts.starting_balance)
-    document: dict[str, Any] = {
-        "title": f"{', '.join(v.name for v in facts.variants)}: {len(cells):,d} cells, {facts.train} to choose, "
-        f"{facts.trade} to trade, {len(walked)} windows",
-        "engine": facts.engine,
-        "verification": facts.verification,
-        "start": iso(walked[0].window.train_ms),
+    title = (
+        f"{', '.join(v.name for v in facts.variants)}: {len(cells):,d} cells, {facts.train} to choose, "
+        f"{facts.trade} to trade, {len(walked)} windows"
+    )
+    document = head_of(facts, title, (walked[0].window.train_ms, period[1])) | {
         "traded_from": iso(period[0]),
-        "finish": iso(period[1]),
-        "symbols": list(facts.symbols),
-        "candles": facts.candles,
-        "exchange": facts.exchange,
-        "variants": [v.name for v in facts.variants],
-        "axes": [{"key": axis.key, "values": list(axis.values)} for axis in facts.axes],
-        "objective": facts.objective,
-        "objective_words": OBJECTIVES[facts.objective][0],
-        "least_trades": facts.least_trades,
         "train": facts.train,
         "trade": facts.trade,
         "anchored": facts.anchored,
@@ -139,7 +129,7 @@ def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]
         "windows": [_window(cells, w) for w in walked],
         "out": {
             "figures": figures,
-            "days": _day_names(period, len(daily)),
+            "days": day_names(*period),
             "daily_pnl_usd": daily.tolist(),
             "statistics": {
                 "total_usd": bootstrap_total(daily, seed=SEED).document(),
@@ -249,11 +239,6 @@ def _notes(facts: WalkFacts, document: Mapping[str, Any]) -> list[str]:
         "The account goes on from window to window: the balance at the start of one is what the last one left.",
     ]
     return notes
-
-
-def _day_names(period: Span, days: int) -> list[str]:
-    first = period[0] // DAY_MS
-    return [datetime.fromtimestamp((first + n) * DAY_MS / 1000, UTC).strftime("%Y-%m-%d") for n in range(days)]
 
 
 def _days(ms: int) -> str:
