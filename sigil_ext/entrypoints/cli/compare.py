@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -12,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sigil_ext.entrypoints.cli.backtest import _jesse_table, _progress
+from sigil_ext.entrypoints.cli.backtest import _progress
 from sigil_ext.entrypoints.cli.options import json_option, print_json, wide_console
+from sigil_ext.entrypoints.cli.research_options import market_options, plain_source
 from sigil_ext.errors import UsageError
 from sigil_ext.research.comparison_text import difference_rows, power_lines, side_rows
 from sigil_ext.settings.environment import load_environment
@@ -25,20 +25,14 @@ MOST_KEYS = 12
 @click.command()
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option("--start", metavar="DATE", help="First instant, UTC: 2025-06-17 or 2025-06-17T03:15.")
-@click.option("--finish", metavar="DATE", help="Instant after the last one, UTC.")
-@click.option(
-    "--candles", metavar="DIR", type=click.Path(path_type=Path), help="Folder of candle files; default: Jesse's table."
-)
-@click.option("--symbols", metavar="LIST", help="Only these, separated by commas: TST-USDT,DOGS-USDT.")
-@click.option("--exchange", default="Binance Spot", show_default=True, help="Exchange name in Jesse's candle table.")
+@market_options()
 @click.option(
     "--effect", type=float, metavar="USD", help="A difference a day that would matter.  [default: the one seen]"
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Runs at once.  [default: one a processor]")
 @json_option()
 def compare(
-    a: str, b: str, start: str | None, finish: str | None, candles: Path | None, symbols: str | None, exchange: str,
+    a: str, b: str, start: str | None, finish: str | None, candles: str | None, symbols: str | None, exchange: str,
     effect: float | None, workers: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Compare A with B: differences by day and by signal, how sure they are, and how many days a verdict takes.
@@ -47,19 +41,17 @@ def compare(
     shelf (backtest-20261121T101500Z-ab12), a file of sigil backtest --json (run.json#baseline), or a paper period
     (paper:baseline@2026-01-01..2026-02-01). Variants are backtested on --candles. The result is kept on the shelf.
     """
-    from sigil_ext.services.backtest import folder_source, parse_instant
+    from sigil_ext.services.backtest import parse_instant
     from sigil_ext.services.compare import Conditions, keep
     from sigil_ext.services.compare import compare as run_compare
 
     project = find_project()
     load_environment(project)
-    wanted = [s.strip() for s in symbols.split(",") if s.strip()] if symbols is not None else None
-    if wanted is not None and not wanted:
-        raise UsageError("--symbols names no symbol; example: --symbols TST-USDT,DOGS-USDT")
+    source, _ = plain_source(project, candles, symbols, exchange)
     if effect is not None and not 0 < effect < 1e9:
         raise UsageError(f"--effect {effect:g} is no difference to look for; write USD a day above 0, like 0.50")
     conditions = Conditions(
-        folder_source(candles, wanted) if candles is not None else _jesse_table(exchange, wanted),
+        source,
         parse_instant(start, "--start") if start else None,
         parse_instant(finish, "--finish") if finish else None,
         exchange,
