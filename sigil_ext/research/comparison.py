@@ -21,9 +21,7 @@ from sigil_ext.research.comparison_figures import (
     SEED,
     ComparedTrade,
     Floats,
-    careful_mean,
     counted,
-    day_spread,
     figures_of,
     money,
 )
@@ -64,7 +62,7 @@ def compare_sides(a: Side, b: Side, *, effect_usd: float | None = None, seed: in
     usd = (days.sums(mine, _usd), days.sums(theirs, _usd))
     in_r = all(t.r is not None for t in (*mine, *theirs))
     same = _key_set(mine) == _key_set(theirs) and np.array_equal(*usd)
-    by_day = careful_mean(usd[0] - usd[1], seed)
+    by_day = stats.careful_mean(usd[0] - usd[1], seed=seed)
     by_signal = _by_signal(mine, theirs)
     power = _power(usd[0] - usd[1], len(mine) + len(theirs), effect_usd)
     settings = explain_settings(a.settings, b.settings, a.name, b.name)
@@ -73,7 +71,7 @@ def compare_sides(a: Side, b: Side, *, effect_usd: float | None = None, seed: in
         "start": iso(start), "finish": iso(finish), "days": len(days),
         "by_day": {
             "usd": by_day.document(),
-            "r": careful_mean(days.sums(mine, _r) - days.sums(theirs, _r), seed).document() if in_r else None,
+            "r": stats.careful_mean(days.sums(mine, _r) - days.sums(theirs, _r), seed=seed).document() if in_r else None,
             "series": [
                 {"day": day, "a_usd": float(x), "b_usd": float(y)} for day, x, y in zip(days.names, *usd, strict=True)
             ],
@@ -174,7 +172,7 @@ def _columns(pairs: Sequence[tuple[float, float]]) -> tuple[Floats, Floats]:
 
 def _power(gaps: Floats, trades: int, effect_usd: float | None) -> dict[str, Any]:
     """Return what so many days can show, and how many days the effect in question needs."""
-    spread = day_spread(gaps)
+    spread = stats.day_spread(gaps)
     effect = float(gaps.mean()) if effect_usd is None else effect_usd
     least = stats.minimum_detectable_effect(spread.value, len(gaps))
     needed = stats.days_until_verdict(effect, spread.value)

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.research import statistics as stats
-from sigil_ext.research.statistics import Estimate
-from sigil_ext.research.statistics.distributions import student_quantile
 
 SEED = 20260101  # the same trades always give the same intervals
 Floats = NDArray[np.float64]
@@ -57,7 +55,7 @@ def figures_of(trades: Sequence[ComparedTrade], daily: Sequence[Floats], seed: i
         "before_costs_usd": pnl + fees,
         "costs_usd": fees,
         "pnl_r": math.fsum(in_r) if len(in_r) == len(trades) else None,
-        "total": _times(careful_mean(usd, seed), len(usd)).document(),
+        "total": stats.careful_total(usd, seed=seed).document(),
         "wins": wins,
         "win_rate": stats.proportion(wins, len(trades)).document(),
         "win_rate_by_day": stats.bootstrap_win_rate(won, closed, seed=seed).document(),
@@ -73,29 +71,6 @@ def win_rate_needed(trades: Sequence[ComparedTrade]) -> float | None:
         _mean([t.pnl_usd for t in trades if t.pnl_usd > 0]), _mean([-t.pnl_usd for t in trades if t.pnl_usd < 0])
     )
     return needed if math.isfinite(needed) else None
-
-
-def careful_mean(daily: Floats, seed: int) -> Estimate:
-    """Return the mean day with the wider of two intervals: the bootstrap's and Student's on the long-run spread.
-
-    The bootstrap's alone is too narrow on the few days that paper has: of 400 differences that were not there it found 17 %
-    over ten days and 8 % over sixty, this one 3 % and at most 4 %; docs/verdicts.md has the figures.
-    """
-    found, spread = stats.bootstrap_mean(daily, seed=seed), day_spread(daily)
-    if not (math.isfinite(found.low) and spread.known):
-        return found
-    half = student_quantile(0.975, len(daily) - 1) * spread.value / math.sqrt(len(daily))
-    return replace(found, low=min(found.low, found.value - half), high=max(found.high, found.value + half))
-
-
-def day_spread(daily: Floats) -> Estimate:
-    """Return the standard deviation of a day, with its neighbours counted in where that makes it larger."""
-    found = stats.long_run_sd(daily)
-    return replace(found, value=max(found.value, float(daily.std(ddof=1)))) if found.known else found
-
-
-def _times(mean: Estimate, days: int) -> Estimate:
-    return replace(mean, value=mean.value * days, low=mean.low * days, high=mean.high * days)
 
 
 def _mean(values: Sequence[float]) -> float:

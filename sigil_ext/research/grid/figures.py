@@ -75,9 +75,13 @@ def opened_within(trades: Trades, start_ms: int, finish_ms: int) -> Trades:
 
 def daily_pnl(trades: Trades, start_ms: int, finish_ms: int) -> NDArray[np.float64]:
     """Return the P&L of each UTC day of [start_ms, finish_ms), by time of close; a close at the very end is the last day's."""
-    first, days = start_ms // DAY_MS, day_count(start_ms, finish_ms)
-    day = np.minimum(trades["closed_at_ms"] // DAY_MS - first, days - 1)
-    return np.bincount(day, weights=trades["pnl_usd"], minlength=days).astype(np.float64)
+    return _by_day(trades, trades["pnl_usd"], start_ms, finish_ms)
+
+
+def daily_wins(trades: Trades, start_ms: int, finish_ms: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many trades won on each of those days, and how many closed."""
+    won = _by_day(trades, trades["pnl_usd"] > 0, start_ms, finish_ms)
+    return won, _by_day(trades, np.ones(len(trades)), start_ms, finish_ms)
 
 
 def day_count(start_ms: int, finish_ms: int) -> int:
@@ -89,6 +93,12 @@ def day_names(start_ms: int, finish_ms: int) -> list[str]:
     """Return those days, like 2025-06-17."""
     first = start_ms // DAY_MS
     return [iso((first + n) * DAY_MS)[:10] for n in range(day_count(start_ms, finish_ms))]
+
+
+def _by_day(trades: Trades, values: NDArray[Any], start_ms: int, finish_ms: int) -> NDArray[np.float64]:
+    first, days = start_ms // DAY_MS, day_count(start_ms, finish_ms)
+    day = np.minimum(trades["closed_at_ms"] // DAY_MS - first, days - 1)
+    return np.bincount(day, weights=values, minlength=days).astype(np.float64)
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -18,10 +18,10 @@ from sigil_ext.errors import UsageError
 from sigil_ext.research.backtest_stats import DAY_MS, iso, json_safe
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
-from sigil_ext.research.grid.figures import daily_pnl, day_names, figures_of, score
+from sigil_ext.research.grid.figures import daily_pnl, daily_wins, day_names, figures_of, score
 from sigil_ext.research.grid.head import head_of
 from sigil_ext.research.grid.summary import Span
-from sigil_ext.research.statistics import bootstrap_mean, bootstrap_sharpe, bootstrap_total, proportion
+from sigil_ext.research.statistics import careful_mean, careful_sharpe, careful_total, careful_win_rate
 from sigil_ext.settings.overlays import Variant, flatten
 
 SEED = 20251121
@@ -132,10 +132,10 @@ def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]
             "days": day_names(*period),
             "daily_pnl_usd": daily.tolist(),
             "statistics": {
-                "total_usd": bootstrap_total(daily, seed=SEED).document(),
-                "mean_daily_usd": bootstrap_mean(daily, seed=SEED).document(),
-                "sharpe_daily": bootstrap_sharpe(daily, seed=SEED).document(),
-                "win_rate": proportion(figures["wins"], figures["trades"]).document(),
+                "total_usd": careful_total(daily, seed=SEED).document(),
+                "mean_daily_usd": careful_mean(daily, seed=SEED).document(),
+                "sharpe_daily": careful_sharpe(daily, seed=SEED).document(),
+                "win_rate": careful_win_rate(*daily_wins(trades, *period), seed=SEED).document(),
             },
         },
         "own": _own(facts, walked, period),

@@ -12,6 +12,13 @@ from sigil_ext.research.statistics.bootstrap import (
     bootstrap_total,
     bootstrap_win_rate,
 )
+from sigil_ext.research.statistics.careful import (
+    careful_mean,
+    careful_sharpe,
+    careful_total,
+    careful_win_rate,
+    day_spread,
+)
 from sigil_ext.research.statistics.differences import mean_difference, paired_difference, paired_difference_by_day
 from sigil_ext.research.statistics.estimate import Estimate
 from sigil_ext.research.statistics.evidence import GridEvidence, assess_grid
@@ -43,6 +50,11 @@ __all__ = [
     "bootstrap_sharpe",
     "bootstrap_total",
     "bootstrap_win_rate",
+    "careful_mean",
+    "careful_sharpe",
+    "careful_total",
+    "careful_win_rate",
+    "day_spread",
     "days_until_verdict",
     "deflated_sharpe",
     "effective_trials",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.statistics.bootstrap import bootstrap_mean, bootstrap_sharpe, bootstrap_total
+from sigil_ext.research.statistics.careful import careful_mean, careful_sharpe, careful_total
 from sigil_ext.research.statistics.estimate import Estimate, matrix, unknown
 from sigil_ext.research.statistics.overfitting import BLOCKS, Overfitting, backtest_overfitting
 from sigil_ext.research.statistics.sharpe import deflated_sharpe, effective_trials, sharpe_ratios
@@ -128,9 +128,9 @@ def assess_grid(
         deflated_sharpe_strict=deflated_sharpe(chosen, trials=tried, variance=variance),
         overfitting=backtest_overfitting(cells, blocks=blocks),
         superiority=superior_to_nothing(cells, seed=seed, reps=reps),
-        mean=bootstrap_mean(chosen, seed=seed, confidence=confidence),
-        total=bootstrap_total(chosen, seed=seed, confidence=confidence),
-        sharpe=bootstrap_sharpe(chosen, seed=seed, confidence=confidence),
+        mean=careful_mean(chosen, seed=seed, confidence=confidence),
+        total=careful_total(chosen, seed=seed, confidence=confidence),
+        sharpe=careful_sharpe(chosen, seed=seed, confidence=confidence),
         seed=seed,
     )
 

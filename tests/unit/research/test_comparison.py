@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from sigil_ext.errors import UsageError
 from sigil_ext.research.comparison import Side, compare_sides
-from sigil_ext.research.comparison_figures import ComparedTrade, careful_mean
+from sigil_ext.research.comparison_figures import ComparedTrade
 from sigil_ext.research.comparison_settings import explain_settings
-from sigil_ext.research.statistics import bootstrap_mean
 from sigil_ext.settings.overlays import flatten, load_variant
 
 DAY = 86_400_000
@@ -148,19 +147,6 @@ def test_win_rate_had_and_needed_and_costs_stand_with_each_side():
     assert a["win_rate_needed"] == pytest.approx(0.75)
     assert (a["pnl_usd"], a["before_costs_usd"]) == (pytest.approx(-1.0), pytest.approx(-0.7))
     assert (c["b"]["win_rate"]["value"], c["b"]["hard_stop_share"]) == (None, None)
-
-
-def test_on_noise_over_few_days_the_interval_is_wrong_seldom_where_the_bootstrap_alone_is_often():
-    """Thirty differences that are not there, over ten days each; at 95 % one or two would be found by chance."""
-    wrong, bare = 0, 0
-    for seed in range(30):
-        daily = np.random.default_rng(seed).standard_t(4, 10)
-        found, bootstrap = careful_mean(daily, 1), bootstrap_mean(daily, seed=1)
-        assert found.low <= bootstrap.low <= found.value <= bootstrap.high <= found.high
-        wrong += found.low > 0 or found.high < 0
-        bare += bootstrap.low > 0 or bootstrap.high < 0
-    assert wrong <= 3
-    assert bare > wrong
 
 
 # --- settings ---------------------------------------------------------------------------------------------------------

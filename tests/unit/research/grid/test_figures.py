@@ -10,7 +10,9 @@ import pytest
 
 from sigil_ext.research.grid.figures import (
     daily_pnl,
+    daily_wins,
     day_count,
+    day_names,
     figures_of,
     opened_within,
     score,
@@ -70,6 +72,8 @@ def test_a_day_gets_what_closed_on_it_and_the_last_one_what_closed_at_the_end() 
     assert day_count(MONDAY, finish) == 2
     assert daily_pnl(FOUR, MONDAY, finish).tolist() == [-1.0, 1.0]
     assert daily_pnl(trades_of((5.0, "session_end", 40, 48)), MONDAY, finish).tolist() == [0.0, 5.0]
+    assert [counts.tolist() for counts in daily_wins(FOUR, MONDAY, finish)] == [[1.0, 1.0], [2.0, 2.0]]
+    assert day_names(MONDAY, finish) == ["2025-06-16", "2025-06-17"]
 
 
 def test_objectives_rank_and_too_few_trades_rank_last() -> None:

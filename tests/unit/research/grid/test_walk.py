@@ -1,13 +1,19 @@
-"""Walk-forward: which windows there are, what is chosen, and that nothing looks ahead."""
+"""Walk-forward: which windows there are, what is chosen, that nothing looks ahead, and how sure the result is."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from sigil_ext.errors import UsageError
-from sigil_ext.research.grid.walk import choose, windows_of
+from sigil_ext.research.grid.axes import parse_axes
+from sigil_ext.research.grid.cells import cross
+from sigil_ext.research.grid.walk import SEED, Walked, WalkFacts, Window, build_walk, choose, windows_of
+from sigil_ext.research.statistics import careful_mean, careful_sharpe, careful_total, careful_win_rate
+from sigil_ext.settings.overlays import load_variant
+from tests.unit.research.grid.conftest import DAYS, START, made
 
 DAY = 86_400_000
 
@@ -62,3 +68,37 @@ def test_after_a_lost_window_one_may_stand_aside() -> None:
     lost = {0: figures(-1.0), 1: figures(-3.0)}
     assert choose(lost, "net_pnl", 1, stand_aside=False) == 0
     assert choose(lost, "net_pnl", 1, stand_aside=True) is None
+
+
+def test_how_sure_the_curve_out_of_sample_is_is_said_with_the_careful_intervals() -> None:
+    daily = np.random.default_rng(3).normal(0.3, 1.0, DAYS)
+    trades = made(daily.tolist()).trades
+    variants, axes = (load_variant("baseline"),), parse_axes(["hard_stop.multiplier=1.5,2"])
+    facts = WalkFacts(
+        variants,
+        axes,
+        "jesse",
+        ("TST-USDT",),
+        "sample",
+        "Binance Spot",
+        "net_pnl",
+        1,
+        "2d",
+        "20d",
+        False,
+        False,
+        1000.0,
+        None,
+    )
+    window = Window(START - 2 * DAY, START, START + DAYS * DAY)
+    document = build_walk(facts, cross(variants, axes), [Walked(window, None, None, trades, {"baseline": trades}, 2)])
+    assert document["out"]["statistics"] == {
+        "total_usd": careful_total(daily, seed=SEED).document(),
+        "mean_daily_usd": careful_mean(daily, seed=SEED).document(),
+        "sharpe_daily": careful_sharpe(daily, seed=SEED).document(),
+        "win_rate": careful_win_rate(daily > 0, np.ones(DAYS), seed=SEED).document(),
+    }
+    assert (document["start"], document["traded_from"], document["finish"]) == (
+        "2025-06-14T00:00:00Z", "2025-06-16T00:00:00Z", "2025-07-06T00:00:00Z",
+    )  # fmt: skip
+    assert document["out"]["days"][:2] == ["2025-06-16", "2025-06-17"]
