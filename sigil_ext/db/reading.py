@@ -127,19 +127,18 @@ def last_prices(database: Database, symbols: Collection[str]) -> dict[str, LastP
     found: dict[str, LastPrice] = {}
     if not symbols:
         return found
-    with closing(database.connect()) as link:
-        with link.cursor() as cur:
-            cur.execute(_READING["last_session"])
-            session = cur.fetchone()
+    with database.transaction() as cur:
+        cur.execute(_READING["last_session"])
+        session = cur.fetchone()
         if session is None:
             return found
         number = {symbol: i for i, symbol in enumerate(session[1])}
         wanted = {number[s]: s for s in symbols if s in number}
         newest = None
-        with link.cursor(name="last_minutes") as cur:
-            cur.itersize = 30
-            cur.execute(_READING["last_minutes"], {"id": session[0]})
-            for open_ms, packed in cur:
+        with cur.connection.cursor(name="last_minutes") as minutes:
+            minutes.itersize = 30
+            minutes.execute(_READING["last_minutes"], {"id": session[0]})
+            for open_ms, packed in minutes:
                 newest = newest or open_ms
                 if not wanted or open_ms < newest - MOST_MINUTES_BACK * MINUTE_MS:
                     break
