@@ -6,67 +6,19 @@ Changes nothing, starts nothing. Without a network it says so.
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
-import platform
-import shutil
-import sys
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Literal
-
-import psycopg2
 
 from sigil_ext.bridge.contract import WRITTEN_AGAINST, jesse_contract
-from sigil_ext.db import embedded, migrate, reading
-from sigil_ext.db.connection import Database, exists
 from sigil_ext.errors import SettingsError, SigilError
-from sigil_ext.rules import liveness
-from sigil_ext.services.database import made_by_sigil
-from sigil_ext.services.status import side_by_side
+from sigil_ext.services import doctor_databases as databases
+from sigil_ext.services import doctor_machine as machine
+from sigil_ext.services.examination import CLOCK_NOTED_S, Examination, Level, Line
 from sigil_ext.settings.check import warnings_of
-from sigil_ext.settings.environment import Environment, environment_warnings, load_environment
-from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS, known_variants, load_variant
+from sigil_ext.settings.environment import environment_warnings, load_environment
+from sigil_ext.settings.overlays import TRADED_VARIANTS, known_variants, load_variant
 from sigil_ext.settings.project import Project, find_project
 
-Level = Literal["ok", "note", "problem"]
-PYTHONS = ((3, 11), (3, 12))
-SERVERS = range(15, 18)
-GLIBC = (2, 34)
-LEAST_DISK_BYTES = 1 * 10**9
-ENOUGH_DISK_BYTES = 5 * 10**9
-LEAST_MEMORY_BYTES = 500 * 10**6
-LIMIT_S = 10.0
-CLOCK_NOTED_S = 2.0
 CLOCK_WRONG_S = 30.0
-UNSYNCHRONISED = 5  # TIME_ERROR of adjtimex(2)
-TIMEX_BYTES = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """What one check found; `to_do` is empty where nothing has to be done. Only a problem needs something."""
-
-    check: str
-    level: Level
-    found: str
-    to_do: str = ""
-
-
-@dataclass(slots=True)
-class Examination:
-    """What the checks share. `live` is set by the databases: whether a variant's session follows a live feed."""
-
-    project: Project
-    exchange: str
-    exchange_url: str | None
-    offline: bool
-    environment: Environment | None = None
-    refused: str = ""
-    live: list[str] = field(default_factory=list)
 
 
 def examine(
@@ -92,26 +44,6 @@ def _looked(name: str, seen: Examination) -> list[Line]:
         return [Line(name, "problem", f"cannot look at {error.filename}: {error.strerror}", "give yourself the right")]
 
 
-# --- the program ------------------------------------------------------------------------------------------------------
-
-
-def _python(seen: Examination) -> list[Line]:
-    version = platform.python_version()
-    if sys.version_info[:2] not in PYTHONS:
-        return [Line("python", "problem", f"Python {version}", "use Python 3.11 or 3.12")]
-    return [Line("python", "ok", f"Python {version}")]
-
-
-def _platform(seen: Examination) -> list[Line]:
-    name, libc = platform.libc_ver()
-    here = f"{platform.system()} {platform.machine()}, {name or 'libc'} {libc or 'not known'}, {os.cpu_count()} cores"
-    if platform.system() != "Linux" or platform.machine() != "x86_64" or name != "glibc":
-        return [Line("platform", "note", here, "only Linux on x86_64 with glibc was tried")]
-    if tuple(int(part) for part in libc.split(".")[:2]) < GLIBC:
-        return [Line("platform", "problem", here, "the embedded PostgreSQL needs glibc 2.34; name a server in .env")]
-    return [Line("platform", "ok", here)]
-
-
 def _jesse(seen: Examination) -> list[Line]:
     found = jesse_contract()
     if found.version is None:
@@ -126,101 +58,6 @@ def _jesse(seen: Examination) -> list[Line]:
             Line("jesse", "problem", found.version, f"Sigil was written against {WRITTEN_AGAINST}; install that one")
         ]
     return [Line("jesse", "ok", f"{found.version}, and the private functions that the bridge uses are the known ones")]
-
-
-# --- databases --------------------------------------------------------------------------------------------------------
-
-
-def _embedded(seen: Examination) -> list[Line]:
-    found = embedded.status(seen.project)
-    if seen.environment is not None and all(_own(seen.environment, v) for v in TRADED_VARIANTS):
-        return [Line("embedded server", "ok", "not in use: .env names servers")]
-    if found.running:
-        return [Line("embedded server", "ok", f"PostgreSQL {found.version} runs on {found.host}:{found.port}")]
-    state = "stopped" if found.initialised else "not made yet"
-    return [Line("embedded server", "ok", f"PostgreSQL {found.version}, {state}; a command that needs it starts it")]
-
-
-def _databases(seen: Examination) -> list[Line]:
-    if seen.environment is None:
-        return []
-    names = [v for v in known_variants(seen.project) if v not in RESEARCH_ONLY]
-    found = side_by_side(names, lambda variant: _database(variant, seen), LIMIT_S)
-    slow = f"no answer within {LIMIT_S:g} s"
-    return [
-        line
-        for v in names
-        for line in found.get(v, [Line(f"database of {v}", "problem", slow, "look at the server and the way to it")])
-    ]
-
-
-def _database(variant: str, seen: Examination) -> list[Line]:
-    check = f"database of {variant}"
-    try:
-        database = reading.find_database(seen.project, variant)
-        if database is None:
-            return [Line(check, "ok", "on the embedded server, which does not run")]
-        if not exists(database.address):
-            if database.embedded:
-                return [Line(check, "ok", "not made yet; the first command that needs it does")]
-            return [
-                Line(check, "note", f"there is no {database.address.place}", f"sigil migrate up --variant {variant}")
-            ]
-        try:
-            return _read_database(check, database, seen)
-        finally:
-            database.close()
-    except SigilError as error:
-        found, _, way_out = str(error).rpartition("; ")
-        return [Line(check, "problem", found or str(error), way_out if found else "")]
-    except psycopg2.Error as error:
-        return [Line(check, "problem", " ".join(str(error).split())[:200], "look at the server's log")]
-
-
-def _read_database(check: str, database: Database, seen: Examination) -> list[Line]:
-    standing = migrate.state(database, seen.project.migrations)
-    with database.transaction() as cur:
-        cur.execute("SET LOCAL statement_timeout = '5s'")
-        before = datetime.now(UTC)
-        cur.execute(
-            "SELECT clock_timestamp(), current_setting('server_version_num')::int, pg_database_size(current_database())"
-        )
-        row = cur.fetchone()
-        after = datetime.now(UTC)
-        assert row is not None
-        now, version, size = row
-        if not standing.pending:
-            cur.execute("SELECT feed FROM paper_sessions WHERE ended_at IS NULL")
-            seen.live += [database.variant for (feed,) in cur.fetchall() if feed in liveness.LIVE_FEEDS]
-    here = before + (after - before) / 2
-    found = f"{database.address.place}, PostgreSQL {version // 10000}.{version % 10000}, {size / 1e6:.0f} MB"
-    lines = [_schema(check, found, database, standing)]
-    if version // 10000 not in SERVERS:
-        lines = [Line(check, "problem", found, "use PostgreSQL 15, 16 or 17")]
-    apart_s = abs((now - here).total_seconds())
-    if apart_s > CLOCK_NOTED_S:
-        level: Level = "problem" if liveness.clock_skew(now, here) else "note"
-        said = f"{apart_s:.0f} s {'ahead of' if now > here else 'behind'} this machine's"
-        lines.append(Line(f"clock of {check}", level, said, "keep both machines' clocks by NTP"))
-    return lines
-
-
-def _schema(check: str, found: str, database: Database, standing: migrate.State) -> Line:
-    said = f"{found}, schema {standing.version:03d}"
-    if not standing.pending:
-        return Line(check, "ok", said)
-    newest = standing.pending[-1].version
-    if database.embedded or made_by_sigil(standing):
-        return Line(check, "note", f"{said}, newest is {newest:03d}", "the next command that needs it migrates it")
-    way_out = f"back it up, then: sigil migrate up --variant {database.variant}"
-    return Line(check, "problem", f"{said}, newest is {newest:03d}", way_out)
-
-
-def _own(environment: Environment, variant: str) -> bool:
-    try:
-        return environment.database(variant) is not None
-    except SettingsError:
-        return True  # an address that cannot be read is one; the variant's own line says what is wrong
 
 
 # --- the network ------------------------------------------------------------------------------------------------------
@@ -263,86 +100,6 @@ def _feed(seen: Examination) -> list[Line]:
         level: Level = "problem" if abs(skew_ms) > CLOCK_WRONG_S * 1000 else "note"
         return [Line(check, level, sentence, "keep this machine's clock by NTP")]
     return [Line(check, "ok", f"{sentence}{who}")]
-
-
-# --- the machine ------------------------------------------------------------------------------------------------------
-
-
-def _disk(seen: Examination) -> list[Line]:
-    folders = {"storage": seen.project.storage, "database's folder": embedded.status(seen.project).data}
-    lines: list[Line] = []
-    devices: set[int] = set()
-    for name, folder in folders.items():
-        place = _existing(folder)
-        if (device := place.stat().st_dev) in devices:
-            continue
-        devices.add(device)
-        free = shutil.disk_usage(place).free
-        level: Level = "problem" if free < LEAST_DISK_BYTES else "note" if free < ENOUGH_DISK_BYTES else "ok"
-        to_do = "" if level == "ok" else f"make room there, {ENOUGH_DISK_BYTES / 1e9:g} GB are comfortable"
-        lines.append(Line(f"disk of {name}", level, f"{free / 1e9:.1f} GB free in {folder}", to_do))
-    if not os.access(_existing(seen.project.storage), os.W_OK):
-        lines.append(Line("storage", "problem", f"{seen.project.storage} cannot be written", "give yourself the right"))
-    return lines
-
-
-def _memory(seen: Examination) -> list[Line]:
-    free = _available_memory()
-    if free is None:
-        return [Line("memory", "note", "not known on this platform")]
-    if free < LEAST_MEMORY_BYTES:
-        return [
-            Line("memory", "problem", f"{free / 1e6:.0f} MB available", "end something, or run fewer variants here")
-        ]
-    return [Line("memory", "ok", f"{free / 1e9:.1f} GB available")]
-
-
-def _available_memory() -> int | None:
-    """Return what processes may still take, in bytes: of the machine, or less where a container allows less."""
-    free = _machine_memory()
-    for limit, used in (
-        ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-        ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-    ):
-        most, taken = _number_in(limit), _number_in(used)
-        if free is not None and most is not None and taken is not None:
-            free = min(free, most - taken)
-    return free
-
-
-def _machine_memory() -> int | None:
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
-
-
-def _number_in(path: str) -> int | None:
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):  # "max": no limit
-        return None
-
-
-def _clock(seen: Examination) -> list[Line]:
-    zone = time.strftime("%Z")
-    said = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC; this machine's time zone is {zone}, Sigil counts in UTC"
-    if _synchronised() is False:
-        return [
-            Line("clock", "note", f"{said}; not kept by NTP, says the kernel", "install chrony or systemd-timesyncd")
-        ]
-    return [Line("clock", "ok", said)]
-
-
-def _synchronised() -> bool | None:
-    """Return whether the kernel's clock is kept in step by NTP; None where that cannot be asked."""
-    try:
-        adjtimex = ctypes.CDLL(None, use_errno=True).adjtimex
-    except (OSError, AttributeError):
-        return None
-    state = adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))  # modes 0: reads only
-    return None if state < 0 else state != UNSYNCHRONISED
 
 
 # --- what a person wrote ----------------------------------------------------------------------------------------------
@@ -393,21 +150,17 @@ def _alerts(seen: Examination) -> list[Line]:
     return [Line("alerts", "ok", f"channels: {', '.join(counts)}")]
 
 
-def _existing(folder: Path) -> Path:
-    return next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-
-
 CHECKS: dict[str, Callable[[Examination], Sequence[Line]]] = {
-    "python": _python,
-    "platform": _platform,
+    "python": machine.python,
+    "platform": machine.system,
     "jesse": _jesse,
-    "embedded server": _embedded,
-    "databases": _databases,
+    "embedded server": databases.embedded_server,
+    "databases": databases.of_variants,
     "redis": _redis,
     "feed": _feed,
-    "disk": _disk,
-    "memory": _memory,
-    "clock": _clock,
+    "disk": machine.disk,
+    "memory": machine.memory,
+    "clock": machine.clock,
     "settings": _settings,
     ".env": _env_file,
     "alerts": _alerts,

@@ -19,7 +19,7 @@ import pytest
 from sigil_ext.bridge import contract, replay
 from sigil_ext.db import migrate
 from sigil_ext.db.journal import Journal
-from sigil_ext.services import doctor as service
+from sigil_ext.services import doctor_machine
 from sigil_ext.settings.environment import variant_key
 from tests.exchange_server.market import Market, MarketClock
 from tests.exchange_server.server import ExchangeServer
@@ -228,8 +228,8 @@ def test_a_changed_or_lost_private_function_of_jesse_is_named(lines, monkeypatch
 
 
 def test_limits_of_disk_and_memory_count(lines, monkeypatch):
-    monkeypatch.setattr(service, "LEAST_DISK_BYTES", 10**18)
-    monkeypatch.setattr(service, "LEAST_MEMORY_BYTES", 10**18)
+    monkeypatch.setattr(doctor_machine, "LEAST_DISK_BYTES", 10**18)
+    monkeypatch.setattr(doctor_machine, "LEAST_MEMORY_BYTES", 10**18)
     found = lines()
     assert found["disk of storage"]["level"] == found["memory"]["level"] == "problem"
 
