@@ -2,37 +2,34 @@
 
 A minute is never given up while the exchange cannot be heard: it is fetched when the exchange is back, like minutes that
 passed while nothing ran, and then marked as downtime. Never here: the exchange's own dialect (`exchange_client`), what the
-websockets saw (`exchange_watch`), the order of minutes (`assembler`). Start at `ExchangeFeed.minutes`.
+websockets saw (`exchange_watch`), how candles are asked for (`exchange_reader`), which symbols trade (`exchange_listings`),
+the order of minutes (`assembler`). Start at `ExchangeFeed.minutes`.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Literal, TypeVar
+from collections.abc import AsyncIterator, Collection, Coroutine, Sequence
+from typing import Literal
 
-import tenacity
-
-from sigil_ext.bridge.candle_checks import describe_time
 from sigil_ext.errors import UnknownSymbol, UsageError
 from sigil_ext.paper.assembler import MinuteAssembler
 from sigil_ext.paper.exchange_client import NOT_LISTED, ExchangeClient, NotListed, Unreachable, Unreadable
-from sigil_ext.paper.exchange_history import PAGE, fetch_range
+from sigil_ext.paper.exchange_history import PAGE, holes
+from sigil_ext.paper.exchange_listings import Listings
+from sigil_ext.paper.exchange_reader import CandleReader
 from sigil_ext.paper.exchange_time import ExchangeTime
 from sigil_ext.paper.exchange_watch import Watch
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, EventKind, FeedEvent, Row, SteadyClock, SystemClock
 
 Confirm = Literal["auto", "always", "doubtful"]
-T = TypeVar("T")
 
 _TICK_S = 0.1
 _RETRY_S, _LONGEST_RETRY_S = 1.0, 30.0
 _OVERDUE_MS = 30_000  # this long after its grace a minute is fetched as history
 _RECHECK_S = 5.0
 _RECHECK_MINUTES = 30
-_READERS = 8
-_TRIES = 5  # answers that cannot be read, while others can, until a symbol's past is given up
 _EVENTS_KEPT = 10_000
 
 
@@ -82,20 +79,19 @@ class ExchangeFeed:
         self._stale_after, self._housekeeping_s = stale_after, housekeeping_s
         self._confirms_all = True
         self._tasks: set[asyncio.Task[None]] = set()
-        self._readers = asyncio.Semaphore(_READERS)
+        self._reader = CandleReader(self._client, self._clock, self._now, self._note)
         self._forget(())
 
     def _forget(self, symbols: tuple[str, ...]) -> None:
         self._symbols = symbols
         self._assembler = None
         self._watch = Watch(self._client, self._clock, self._now, self._note, self._spawn)
-        self._halted: dict[str, str] = {}
-        self._trades_anyway: set[str] = set()  # listed as halted, and yet with trades
+        self._listings = Listings(self._client, symbols, self._note, self._await_only)
         self._reads: dict[str, asyncio.Task[None]] = {}
         self._tried: dict[str, int] = {}  # symbol -> minute that was asked for, and will not be answered better
         self._retry_at: dict[str, int] = {}
         self._failures: Counter[str] = Counter()
-        self._answered_ms = 0  # when the last request that was answered was sent
+        self._reader.answered_ms = 0
         self._ready: deque[ClosedMinute] = deque()
         self._broken: BaseException | None = None
 
@@ -138,8 +134,8 @@ class ExchangeFeed:
         self._early.extend(self.events())
         self._forget(symbols)
         self._confirms_all = self._can_confirm_all()
-        await self._patiently(self._client.load)
-        await self._patiently(self._measure)
+        await self._reader.patiently(self._client.load)
+        await self._reader.patiently(self._measure)
         if all(self._client.why_not(s) == NOT_LISTED for s in symbols):
             raise UnknownSymbol(symbols[0], self._client.listed())
         last = self._now() // MINUTE_MS * MINUTE_MS - MINUTE_MS if after_ms is None else after_ms
@@ -147,7 +143,7 @@ class ExchangeFeed:
         for event in self._early:
             self._assembler.note(event.kind, event.symbol, event.detail, event.at_ms)
         self._early.clear()
-        self._follow_listings()
+        self._watch.follow(self._listings.follow())
         self._spawn(self._keep_house())
         self._spawn(self._recheck())
 
@@ -173,9 +169,9 @@ class ExchangeFeed:
         end = open_ms + MINUTE_MS
         if now < end:
             return
-        for symbol in list(self._halted):
+        for symbol in list(self._listings.halted):
             if self._client.is_trading(symbol, open_ms):
-                self._doubt_halt(symbol)
+                self._listings.doubt_halt(symbol)
         is_settled = now >= end + self._settle_ms
         for symbol in assembler.lacks(open_ms):
             row = None if self._confirms_all else self._seen(symbol, open_ms, now)
@@ -255,32 +251,29 @@ class ExchangeFeed:
 
     async def _read(self, symbol: str, open_ms: int) -> None:
         try:
-            async with self._readers:
-                asked = self._now()
-                is_over = self._client.is_followed(symbol, open_ms)
-                rows = await self._client.candles(symbol, open_ms - 2 * MINUTE_MS, 6)
+            answer = await self._reader.newest(symbol, open_ms)
         except Unreachable as error:
             if isinstance(error, Unreadable):
                 self._failures[symbol] += 1
                 # Its candle is given up when other symbols' can be read: it is not the exchange that is broken.
-                if self._answered_ms >= open_ms + MINUTE_MS:
+                if self._reader.answered_ms >= open_ms + MINUTE_MS:
                     self._tried[symbol] = open_ms
             wait_s = min(_RETRY_S * 2 ** min(self._failures[symbol], 10), _LONGEST_RETRY_S)
             self._retry_at[symbol] = self._now() + int(wait_s * 1000)
             return
         except NotListed:
-            self._halt(symbol, NOT_LISTED)
+            self._listings.halt(symbol, NOT_LISTED)
             return
         self._failures[symbol] = 0
         self._tried[symbol] = open_ms
         self._retry_at[symbol] = self._now() + int(_RETRY_S * 1000)
-        self._answered_ms = max(self._answered_ms, asked)
-        newest = max((int(row[0]) for row in rows), default=0)
-        for row in rows:
+        newest = max((int(row[0]) for row in answer.rows), default=0)
+        for row in answer.rows:
             at = int(row[0])
-            if at < newest or at + MINUTE_MS + self._settle_ms <= asked or (is_over and at == open_ms):
+            is_settled = at + MINUTE_MS + self._settle_ms <= answer.asked_ms
+            if at < newest or is_settled or (answer.is_over and at == open_ms):
                 self._compare_or_take(symbol, row, at, open_ms)
-        if newest > open_ms == self._next() and open_ms not in {int(row[0]) for row in rows}:
+        if newest > open_ms == self._next() and open_ms not in {int(row[0]) for row in answer.rows}:
             now = min(self._now(), open_ms + MINUTE_MS + self._grace_ms - 1)
             self._ready.extend(self._here().on_absent(symbol, open_ms, now))
 
@@ -310,57 +303,18 @@ class ExchangeFeed:
             if begin > overdue:
                 return
             until = min(overdue, begin + (PAGE - 3) * MINUTE_MS)
-            found = await asyncio.gather(*(self._history(s, begin, until) for s in self._symbols))
+            found = await asyncio.gather(*(self._reader.past(s, begin, until) for s in self._symbols))
             now = self._now()
             for symbol, rows in zip(self._symbols, found, strict=True):
                 for row in rows:
                     assembler.hold(symbol, row, now)
-                if symbol in self._halted and rows and rows[-1][5] > 0 and rows[-1][0] >= until - MINUTE_MS:
-                    self._doubt_halt(symbol)
+                if symbol in self._listings.halted and rows and rows[-1][5] > 0 and rows[-1][0] >= until - MINUTE_MS:
+                    self._listings.doubt_halt(symbol)
             minutes = assembler.release(until, now)
-            self._tell_hole(minutes, now)
+            for kind, detail in holes(minutes):
+                assembler.note(kind, None, detail, now)
             for minute in minutes:
                 yield minute
-
-    async def _history(self, symbol: str, begin: int, until: int) -> list[Row]:
-        began, unread = self._now(), 0
-
-        async def page(symbol: str, since_ms: int, limit: int) -> list[Row]:
-            nonlocal unread
-            try:
-                async with self._readers:
-                    asked = self._now()
-                    rows = await self._client.candles(symbol, since_ms, limit, wait=True)
-            except Unreadable:
-                unread += 1
-                if unread >= _TRIES and self._answered_ms >= began:
-                    raise NotListed(symbol) from None
-                raise
-            self._answered_ms = max(self._answered_ms, asked)
-            return rows
-
-        async def patient_page(symbol: str, since_ms: int, limit: int) -> list[Row]:
-            return await self._patiently(page, symbol, since_ms, limit)
-
-        try:
-            return await fetch_range(patient_page, symbol, begin, until)
-        except NotListed:
-            if unread:
-                self._note("hole_left", symbol, f"answers cannot be read, {_span(begin, until)}")
-            return []
-
-    def _tell_hole(self, minutes: list[ClosedMinute], now: int) -> None:
-        assembler = self._here()
-        empty = [m.open_ms for m in minutes if not m.candles]
-        if len(empty) < len(minutes):
-            span = _span(minutes[0].open_ms, minutes[-1].open_ms)
-            assembler.note("hole_filled", None, f"{len(minutes) - len(empty)} min fetched afterwards, {span}", now)
-        begin = 0
-        for i in range(1, len(empty) + 1):
-            if i == len(empty) or empty[i] != empty[i - 1] + MINUTE_MS:
-                span = _span(empty[begin], empty[i - 1])
-                assembler.note("hole_left", None, f"the exchange has no candle for {i - begin} min, {span}", now)
-                begin = i
 
     # --- in the background --------------------------------------------------------------------------------------------
 
@@ -378,7 +332,7 @@ class ExchangeFeed:
                 if now - listings_at >= self._housekeeping_s * 1000:
                     listings_at = now
                     await self._client.load()
-                    self._follow_listings()
+                    self._watch.follow(self._listings.follow())
             except Unreachable:
                 continue
 
@@ -389,7 +343,7 @@ class ExchangeFeed:
             await self._clock.sleep(_RECHECK_S)
             symbol = self._symbols[turn % len(self._symbols)]
             turn += 1
-            if self._client.is_down or symbol in self._halted:
+            if self._client.is_down or symbol in self._listings.halted:
                 continue
             begin = self._next() - _RECHECK_MINUTES * MINUTE_MS
             try:
@@ -405,47 +359,7 @@ class ExchangeFeed:
         if event is not None:
             self._note(event.kind, event.symbol, event.detail)
 
-    def _follow_listings(self) -> None:
-        reasons = {symbol: self._client.why_not(symbol) for symbol in self._symbols}
-        for symbol, reason in reasons.items():
-            if reason is None:
-                self._trades_anyway.discard(symbol)
-                if symbol in self._halted:
-                    self._resume(symbol, "trades again")
-            elif reason == NOT_LISTED or symbol not in self._trades_anyway:
-                self._halt(symbol, reason)
-        # The halted ones are watched too: an exchange may call a symbol halted that still has trades.
-        self._watch.follow([symbol for symbol, reason in reasons.items() if reason != NOT_LISTED])
-
-    def _halt(self, symbol: str, reason: str) -> None:
-        if symbol not in self._halted:
-            self._note("halted", symbol, reason)
-        self._halted[symbol] = reason
-        self._trades_anyway.discard(symbol)
-        self._here().await_only(set(self._symbols) - self._halted.keys())
-
-    def _doubt_halt(self, symbol: str) -> None:
-        """Follow a symbol that has trades, whatever its status; one that requests do not know is beyond that."""
-        reason = self._halted[symbol]
-        if reason != NOT_LISTED:
-            self._resume(symbol, f"has trades, although it is {reason}")
-            self._trades_anyway.add(symbol)
-
-    def _resume(self, symbol: str, reason: str) -> None:
-        del self._halted[symbol]
-        self._note("fresh", symbol, reason)
-        self._here().await_only(set(self._symbols) - self._halted.keys())
-
     # --- small things -------------------------------------------------------------------------------------------------
-
-    async def _patiently(self, call: Callable[..., Awaitable[T]], *args: object) -> T:
-        """Return what `call` returns, trying again for as long as the exchange is unreachable."""
-        retrying = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(Unreachable),
-            wait=tenacity.wait_exponential_jitter(multiplier=0.5, max=30, jitter=0.5),
-            sleep=self._clock.sleep,
-        )
-        return await retrying(call, *args)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -475,6 +389,9 @@ class ExchangeFeed:
             )
         return self._confirm == "always" or (self._confirm == "auto" and needed_s * 1000 <= self._grace_ms / 2)
 
+    def _await_only(self, symbols: Collection[str]) -> None:
+        self._here().await_only(symbols)
+
     def _here(self) -> MinuteAssembler:
         assert self._assembler is not None
         return self._assembler
@@ -492,7 +409,3 @@ class ExchangeFeed:
             self._assembler.note(kind, symbol, detail, self._now())
         else:
             self._early.append(FeedEvent(self._now(), kind, symbol, detail))
-
-
-def _span(first_ms: int, last_ms: int) -> str:
-    return f"{describe_time(first_ms)} to {describe_time(last_ms)}"

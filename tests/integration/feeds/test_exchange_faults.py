@@ -182,7 +182,7 @@ def test_slow_answers_only_delay(name):
     async def work() -> None:
         async with exchange(name) as market:
             feed = market.make()
-            await feed._patiently(feed._client.load)
+            await feed._reader.patiently(feed._client.load)
             market.server.delay_s = 4.5
             check(market, await take(feed, market.symbols, market.first_ms + 57 * MINUTE_MS, 6))
 
