@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sigil_ext.research.diagnosis.candles import HOUR_MS, Candles, SymbolCandles
 from sigil_ext.research.diagnosis.entries import Position, Run
 from sigil_ext.research.diagnosis.ladder import by_day
-from sigil_ext.research.statistics import bootstrap_ratio, bootstrap_win_rate, proportion, win_rate_needed
+from sigil_ext.research.statistics import bootstrap_win_rate, careful_ratio, proportion, win_rate_needed
 from sigil_ext.rules.indicators import HIGH, LOW
 
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def payoff(positions: Sequence[Position], *, seed: int) -> dict[str, Any]:
         "mean_win_usd": mean_win,
         "mean_loss_usd": -mean_loss,
         "payoff_ratio": mean_win / mean_loss,
-        "mean_usd": bootstrap_ratio(by_day(positions, net), by_day(positions, ones), seed=seed).document(),
+        "mean_usd": careful_ratio(by_day(positions, net), by_day(positions, ones), seed=seed).document(),
         "by_exit": {
             reason: {
                 "count": len(group),

@@ -18,7 +18,7 @@ from sigil_ext.research.diagnosis.candles import Candles
 from sigil_ext.research.diagnosis.entries import Buy, ExitRule, Position
 from sigil_ext.research.diagnosis.noise import Noise
 from sigil_ext.research.diagnosis.walk import Walked, walk
-from sigil_ext.research.statistics import bootstrap_total, win_rate_needed
+from sigil_ext.research.statistics import careful_total, win_rate_needed
 
 Floats = NDArray[np.float64]
 
@@ -122,7 +122,7 @@ def line(found: Rung, first: Rung, positions: Sequence[Position], noise: Noise |
         "net_usd": float(found.net_usd.sum()),
         "mean_net_pct": float((found.net_usd / found.notional_usd).mean() * 100) if n else math.nan,
         "mean_r": float((found.net_usd / found.risk_usd).mean()) if n else math.nan,
-        "against_as_set": bootstrap_total(
+        "against_as_set": careful_total(
             by_day(positions, found.net_usd - first.net_usd), seed=seed
         ).document(),
     }  # fmt: skip

@@ -20,7 +20,7 @@ from sigil_ext.research.diagnosis.entries import Buy, Position, Run
 from sigil_ext.research.diagnosis.ladder import by_day
 from sigil_ext.research.diagnosis.noise import Noise, drawable
 from sigil_ext.research.diagnosis.walk import walk
-from sigil_ext.research.statistics import bootstrap_total
+from sigil_ext.research.statistics import careful_total
 from sigil_ext.rules.indicators import CLOSE, LOW, OPEN
 from sigil_ext.rules.protections import active_bar, after_hard_stop, with_cooldown
 from sigil_ext.rules.stops import stop_price
@@ -154,7 +154,7 @@ def _without_rules(
 
 def _interval(run: Run, values: Floats, seed: int) -> dict[str, Any]:
     """Return the interval by day; what only rounding left is nothing."""
-    return bootstrap_total(by_day(run.positions, np.where(np.abs(values) < 1e-9, 0.0, values)), seed=seed).document()
+    return careful_total(by_day(run.positions, np.where(np.abs(values) < 1e-9, 0.0, values)), seed=seed).document()
 
 
 def _standing_alone(run: Run, candles: Candles) -> list[list[_Entry]]:

@@ -18,7 +18,7 @@ from sigil_ext.research.diagnosis.ladder import Rung, by_day, climb, line, rung
 from sigil_ext.research.diagnosis.noise import Noise, measure_noise
 from sigil_ext.research.diagnosis.parts import Today, decompose
 from sigil_ext.research.diagnosis.sentences import sentences_of
-from sigil_ext.research.statistics import bootstrap_ratio
+from sigil_ext.research.statistics import careful_ratio
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -113,7 +113,7 @@ def _run(
 def _difference(run: Run, noise: Noise, widths: Floats, seed: int) -> dict[str, Any]:
     """Return own share touched less that of random entries, with an interval by day."""
     here = [run.positions[i] for i in noise.places]
-    return bootstrap_ratio(
+    return careful_ratio(
         by_day(here, noise.touched_more(widths)),
         by_day(here, np.ones(len(here))),
         seed=seed,

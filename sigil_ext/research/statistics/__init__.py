@@ -14,6 +14,7 @@ from sigil_ext.research.statistics.bootstrap import (
 )
 from sigil_ext.research.statistics.careful import (
     careful_mean,
+    careful_ratio,
     careful_sharpe,
     careful_total,
     careful_win_rate,
@@ -51,6 +52,7 @@ __all__ = [
     "bootstrap_total",
     "bootstrap_win_rate",
     "careful_mean",
+    "careful_ratio",
     "careful_sharpe",
     "careful_total",
     "careful_win_rate",

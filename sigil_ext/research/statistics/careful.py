@@ -13,7 +13,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.statistics.bootstrap import REPS, bootstrap_mean, bootstrap_sharpe, bootstrap_win_rate
+from sigil_ext.research.statistics.bootstrap import (
+    REPS,
+    bootstrap_mean,
+    bootstrap_ratio,
+    bootstrap_sharpe,
+    bootstrap_win_rate,
+)
 from sigil_ext.research.statistics.distributions import student_quantile
 from sigil_ext.research.statistics.estimate import Estimate, series
 from sigil_ext.research.statistics.power import long_run_sd
@@ -57,6 +63,31 @@ def careful_sharpe(daily: Floats, *, seed: int, confidence: float = 0.95, reps: 
     variance = max(1.0, 1 - skewness * found.value + (kurtosis - 1) / 4 * found.value**2)
     error = spread.value / float(days.std(ddof=1)) * math.sqrt(variance / found.n)
     return _reaching(found, _student(confidence, found.n) * error)
+
+
+def careful_ratio(
+    sums: Floats,
+    counts: Floats,
+    *,
+    seed: int,
+    confidence: float = 0.95,
+    reps: int = REPS,
+    what: str = "value was counted",
+) -> Estimate:
+    """Return sum over count of values that hang together within a day: the bootstrap's interval, or Student's by day.
+
+    Student's is that of what each day has above or below the ratio, as textbooks of sampling have it (W. G. Cochran, Sampling
+    Techniques, 1977, equation 6.9). Arguments are those of `bootstrap_ratio`.
+    """
+    found = bootstrap_ratio(sums, counts, seed=seed, confidence=confidence, reps=reps, what=what)
+    if not math.isfinite(found.low):
+        return found
+    above, below = series(sums), series(counts)
+    spread = day_spread(above - found.value * below)
+    if not spread.known:
+        return found
+    days = int((below > 0).sum())
+    return _reaching(found, _student(confidence, days) * spread.value * math.sqrt(len(below)) / float(below.sum()))
 
 
 def careful_win_rate(

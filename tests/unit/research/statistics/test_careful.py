@@ -13,9 +13,11 @@ from sigil_ext.research.statistics import (
     Estimate,
     assess_grid,
     bootstrap_mean,
+    bootstrap_ratio,
     bootstrap_sharpe,
     bootstrap_win_rate,
     careful_mean,
+    careful_ratio,
     careful_sharpe,
     careful_total,
     careful_win_rate,
@@ -123,3 +125,26 @@ def test_a_win_rate_reaches_as_far_by_trade_as_by_day() -> None:
         proportion(int(whole_days[:4].sum()), 20).high,
     )
     assert careful_win_rate(np.zeros(10), np.zeros(10), seed=1).reason == "there is nothing to count"
+
+
+def test_with_one_value_a_day_a_ratio_is_the_mean() -> None:
+    daily = quiet_days(12, 3)
+    ratio, mean = careful_ratio(daily, np.ones(12), seed=6), careful_mean(daily, seed=6)
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((mean.value, mean.low, mean.high))
+
+
+def test_over_ten_days_with_any_a_ratio_is_wrong_seldom_too() -> None:
+    wrong, bare = 0, 0
+    for seed in range(SERIES):
+        counts = np.random.default_rng(seed).integers(0, 4, 12).astype(float)
+        sums = np.array([day * n for day, n in zip(quiet_days(12, seed), counts, strict=True)])
+        careful = careful_ratio(sums, counts, seed=1, reps=300)
+        bootstrap = bootstrap_ratio(sums, counts, seed=1, reps=300)
+        wrong += careful.low > 0 or careful.high < 0
+        bare += bootstrap.low > 0 or bootstrap.high < 0
+    assert wrong / SERIES <= 0.06
+    assert bare / SERIES >= 0.1
+
+
+def test_a_ratio_of_nothing_is_unknown() -> None:
+    assert careful_ratio(np.zeros(30), np.zeros(30), seed=1, what="trade").reason == "no trade"
