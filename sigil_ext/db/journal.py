@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -159,21 +160,23 @@ class Journal:
 
     def write(self, session: RecordedSession, minutes: Sequence[Minute]) -> None:
         """Record processed minutes, in the transaction that the caller holds."""
-        number = {symbol: float(i) for i, symbol in enumerate(session.symbols)}
-        rows = []
-        for minute in minutes:
-            flat = array("d")
-            for symbol, row in sorted(minute.candles.items()):
-                flat.append(number[symbol])
-                flat.extend(row[1:])
-            rows.append((session.id, minute.open_ms, psycopg2.Binary(flat.tobytes()), minute.downtime))
+        number = {symbol: i for i, symbol in enumerate(session.symbols)}
+        of = [sorted(minute.candles.items()) for minute in minutes]
+        flat = np.array(array("d", chain.from_iterable(row for items in of for _, row in items))).reshape(-1, 6)
+        flat[:, 0] = [number[symbol] for items in of for symbol, _ in items]  # the time is in a column of its own
+        ends = [0, *accumulate(len(items) * 6 * 8 for items in of)]
         with self.database.transaction() as cur:
-            execute_values(
-                cur,
-                "INSERT INTO paper_minutes (session_id, open_ms, candles, downtime) VALUES %s",
-                rows,
-                page_size=1000,
-            )
+            # All candles as one value, cut by the server: a value for each minute takes the driver ten times as long.
+            cur.execute(
+                "INSERT INTO paper_minutes (session_id, open_ms, candles, downtime)"
+                " SELECT %(session)s, m.open_ms, substring(%(candles)s FROM m.start + 1 FOR m.stop - m.start), m.downtime"
+                " FROM unnest(%(open_ms)s::bigint[], %(starts)s::int[], %(stops)s::int[], %(downtime)s::boolean[])"
+                " AS m (open_ms, start, stop, downtime)",
+                {
+                    "session": session.id, "candles": psycopg2.Binary(flat.tobytes()), "starts": ends[:-1], "stops": ends[1:],
+                    "open_ms": [m.open_ms for m in minutes], "downtime": [m.downtime for m in minutes],
+                },
+            )  # fmt: skip
 
     def has(self, session: RecordedSession, open_ms: int) -> bool:
         """Return whether the minute was recorded: a commit whose answer was lost may have been one."""

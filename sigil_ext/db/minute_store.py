@@ -35,6 +35,8 @@ from sigil_ext.rules.types import (
     UniverseScan,
 )
 
+_DECISIVE = frozenset({"close", "trip"})  # what the database has to know of before it lets an entry pass
+
 
 @dataclass(slots=True)
 class Operation:
@@ -76,8 +78,14 @@ class MinuteStore(PostgresStore):
             self._waiting = []
             self._fresh = False
 
-    def drain(self) -> None:
-        """Write the operations that are not written yet, in the caller's transaction, in their order."""
+    def drain(self, *, all: bool = True) -> None:
+        """Write the operations that are not written yet, in the caller's transaction, in their order.
+
+        Args:
+            all: False: only as far as an entry may depend on them, so not when nothing was left or tripped since.
+        """
+        if not all and not any(op.kind in _DECISIVE for op in self._waiting):
+            return
         waiting = [op for op in self._waiting if not op.written]
         counts: dict[tuple[str, RefusalReason], RefusalCount] = {}
         moves: list[Operation] = []
@@ -186,7 +194,7 @@ class MinuteStore(PostgresStore):
             return Refused(entry.symbol, entry.at, "database_lost", "nobody could write it when it was time")
         if not self.lost:
             try:
-                self.drain()  # what happened in this minute before counts when the database looks again
+                self.drain(all=False)  # what happened before counts when the database looks again
                 outcome = super().enter(entry, stacking=stacking)
             except DatabaseUnavailable:
                 self.lost = True

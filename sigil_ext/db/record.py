@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -54,14 +54,16 @@ def refusals(cur: cursor) -> list[RefusalCount]:
 
 def insert_scan(cur: cursor, scan: UniverseScan) -> int:
     """Note a scan, every symbol of it, and return its number."""
-    cur.execute(_RECORD["insert_scan"], {"at": scan.at})
-    number = int(one(cur)[0])
     rows = [
-        (number, place, row_symbol(r.symbol), r.accepted, r.reason, r.score, r.rank, Json(_finite(r.measures)))
+        {
+            "place": place, "symbol": row_symbol(r.symbol), "accepted": r.accepted, "reason": r.reason,
+            "score": None if r.score is None else _finite(r.score), "rank": r.rank,
+            "measures": {name: _finite(value) for name, value in r.measures.items()},
+        }
         for place, r in enumerate(scan.rows)
-    ]
-    execute_values(cur, _RECORD["insert_scan_rows"], rows, page_size=1000)
-    return number
+    ]  # fmt: skip
+    cur.execute(_RECORD["insert_scan"], {"at": scan.at, "rows": Json(rows)})
+    return int(one(cur)[0])
 
 
 def scan(cur: cursor, number: int) -> UniverseScan | None:
@@ -119,6 +121,6 @@ def _read_signal(row: Sequence[Any]) -> tuple[Signal, bool, str | None]:
     return signal, acted, reject_reason
 
 
-def _finite(measures: Mapping[str, float]) -> dict[str, float | str]:
-    """JSON knows no NaN or infinity; their names are stored and read back by `float`."""
-    return {key: float(v) if math.isfinite(v) else str(float(v)) for key, v in measures.items()}
+def _finite(value: float) -> float | str:
+    """JSON knows no NaN or infinity; their names are stored and read back as numbers."""
+    return float(value) if math.isfinite(value) else str(float(value))

@@ -20,8 +20,6 @@ from sigil_ext.paper.alerts import Alert
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
 
 KEPT_EVENTS = frozenset({"lost", "back", "late", "revised", "hole_filled", "hole_left", "stale", "fresh", "halted", "clock_skew", "rate_limited"})  # fmt: skip
-# Whoever reads these wants them now: a group ends with the minute in which one of them happened.
-_URGENT = frozenset({"enter", "increase", "close", "trip", "opened", "changed", "left"})
 
 
 @dataclass(slots=True)
@@ -43,8 +41,8 @@ class MinuteRecord:
 
     @property
     def urgent(self) -> bool:
-        """Return whether something was decided in it that must not wait for other minutes: an entry, an exit, an alert."""
-        return bool(self.ended or self.done or self.alerts) or any(op.kind in _URGENT for op in self.operations)
+        """Return whether somebody waits for it, so that it must not wait for other minutes: an act, an alert, a trip."""
+        return bool(self.done or self.alerts) or any(op.kind == "trip" for op in self.operations)
 
 
 class Recorder:

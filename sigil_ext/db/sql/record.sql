@@ -27,10 +27,15 @@ SET bars = r.bars + EXCLUDED.bars, signals = r.signals + EXCLUDED.signals,
 SELECT symbol, reason, bars, signals, first_at, last_at FROM refusals ORDER BY symbol COLLATE "C", reason COLLATE "C"
 
 -- name: insert_scan
-INSERT INTO universe_scans (at) VALUES (%(at)s) RETURNING id
-
--- name: insert_scan_rows
-INSERT INTO universe_rows (scan_id, place, symbol, accepted, reason, score, rank, measures) VALUES %s
+-- One journey for a scan and its rows: a replay makes thousands.
+WITH scan AS (INSERT INTO universe_scans (at) VALUES (%(at)s) RETURNING id),
+noted AS (
+    INSERT INTO universe_rows (scan_id, place, symbol, accepted, reason, score, rank, measures)
+    SELECT scan.id, r.place, r.symbol, r.accepted, r.reason, r.score, r.rank, r.measures
+    FROM scan, jsonb_to_recordset(%(rows)s) AS r (
+        place int, symbol text, accepted boolean, reason text, score float8, rank int, measures jsonb)
+)
+SELECT id FROM scan
 
 -- name: scan
 SELECT s.at, r.symbol, r.accepted, r.reason, r.score, r.rank, r.measures
