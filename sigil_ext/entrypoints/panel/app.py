@@ -13,7 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from sigil_ext import __version__
 from sigil_ext.entrypoints.panel import api, errors, login, metrics, pages
-from sigil_ext.entrypoints.panel.auth import Keys
+from sigil_ext.entrypoints.panel.auth import Keys, from_this_origin, identify
 from sigil_ext.entrypoints.panel.context import PanelContext
 from sigil_ext.entrypoints.panel.hub import Hub
 from sigil_ext.entrypoints.panel.limits import Guarded, Limits
@@ -50,6 +50,12 @@ def create_app(context: PanelContext, limits: Limits | None = None) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/sigil/static", StaticFiles(directory=HERE / "static"), name="static")
     errors.install(app)
-    app.add_middleware(Guarded, limits=limits, served=app.state.meter.served)
+    app.add_middleware(
+        Guarded,
+        limits=limits,
+        served=app.state.meter.served,
+        knows=lambda asked: identify(asked) is not None,
+        own=from_this_origin,
+    )
     context.acts_enabled = environment.api_act_token is not None
     return app

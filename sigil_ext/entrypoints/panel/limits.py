@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import cookie_parser
+from starlette.requests import HTTPConnection, cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sigil_ext.entrypoints.panel.errors import problem
@@ -42,7 +42,12 @@ _SESSION_COOKIE = "sigil_session"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one caller may ask for; a caller is a token, a session, or without either an address."""
+    """What one caller may ask for; a caller is a token, a session, or without either an address.
+
+    Strangers are addresses that were answered 401. They wait, whatever they show next, so that tokens cannot be guessed
+    quickly; but a token or session that was right before goes on, and what pages of other sites make a browser ask for
+    is counted apart from what its owner asks for.
+    """
 
     body_bytes: int = 16_384
     query_bytes: int = 8_192
@@ -96,9 +101,17 @@ class Guarded:
     """The application behind its limits."""
 
     def __init__(
-        self, app: ASGIApp, limits: Limits | None = None, served: Callable[[str, str, int, float], None] | None = None
-    ) -> None:
-        self.app, self.limits, self._noted = app, limits or Limits(), served
+        self, app: ASGIApp, limits: Limits | None = None, served: Callable[[str, str, int, float], None] | None = None,
+        knows: Callable[[HTTPConnection], bool] = lambda _: False, own: Callable[[HTTPConnection], bool] = lambda _: True,
+    ) -> None:  # fmt: skip
+        """Put `app` behind `limits`.
+
+        Args:
+            served: told method, route, status and seconds of each request. knows: whether a request shows a right token
+                or session. own: False for what a page of another site made a browser ask for.
+        """
+        self.app, self.limits, self._noted, self._knows, self._own = app, limits or Limits(), served, knows, own
+        self._proven: OrderedDict[str, None] = OrderedDict()  # digests of secrets that were right
         one = self.limits
         self._known = Rate(one.requests_a_minute, one.burst, one.callers_kept)
         self._strangers = Rate(one.strangers_a_minute, one.strangers_burst, one.callers_kept)
@@ -110,12 +123,16 @@ class Guarded:
             return
         sender = _Sender(send, revalidate=scope["path"].startswith(_STATIC))
         headers = Headers(scope=scope)
-        caller, address = _caller(headers, scope)
+        asked = HTTPConnection(scope)
+        caller, address = _caller(headers, scope, own=self._own(asked))
         if (wait_s := self._wait_s(scope, caller, address)) > 0:
             after = {"Retry-After": str(int(wait_s) + 1)}
             await problem(429, "too_many_requests", f"too many requests; wait {int(wait_s) + 1} s", None, after)(
                 scope, receive, sender
             )
+            return
+        if "\0" in scope["path"]:
+            await problem(404, "not_found", "there is no such address")(scope, receive, sender)
             return
         if len(scope.get("query_string", b"")) > self.limits.query_bytes:
             await problem(413, "too_large", "the address is too long")(scope, receive, sender)
@@ -132,6 +149,11 @@ class Guarded:
             )
         if sender.status == 401:  # a stranger: whoever guesses tokens is slowed down by address, whatever token it was
             self._strangers.wait_s(address, time.monotonic())
+        elif caller != address and self._knows(asked):
+            self._proven[caller] = None
+            self._proven.move_to_end(caller)
+            while len(self._proven) > self.limits.callers_kept:
+                self._proven.popitem(last=False)
 
     def _wait_s(self, scope: Scope, caller: str, address: str) -> float:
         now = time.monotonic()
@@ -139,7 +161,10 @@ class Guarded:
             return 0.0
         if scope["path"] == _LOGIN and scope["method"] == "POST":
             return self._logins.wait_s(address, now)
-        return max(self._known.wait_s(caller, now), self._strangers.wait_s(address, now, take=False))
+        wait_s = self._known.wait_s(caller, now)
+        if caller in self._proven or scope["path"] == _LOGIN:
+            return wait_s
+        return max(wait_s, self._strangers.wait_s(address, now, take=False))
 
     async def _served(self, scope: Scope, receive: Receive, sender: _Sender) -> None:
         acting = "/acts/" in scope["path"] and scope["method"] == "POST"
@@ -191,10 +216,12 @@ class _Sender:
         await self._send(message)
 
 
-def _caller(headers: Headers, scope: Scope) -> tuple[str, str]:
+def _caller(headers: Headers, scope: Scope, *, own: bool) -> tuple[str, str]:
     """Return whose requests are counted together, and the address. A secret is never kept, only its digest."""
     address = scope["client"][0] if scope.get("client") else "unknown"
+    if not own:
+        address += " for other sites"
     secret = headers.get("authorization") or cookie_parser(headers.get("cookie", "")).get(_SESSION_COOKIE)
     if not secret:
-        return f"address {address}", address
+        return address, address
     return hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest(), address

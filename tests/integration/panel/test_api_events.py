@@ -148,6 +148,7 @@ def test_a_listener_proves_itself_by_header_cookie_or_first_message_and_not_othe
         "[]",
         "x",
         "[" * 9000,
+        "[" * 4000,
         b"\xff",
     ):
         with connect(panel.websocket + f"?token={TOKEN}", proxy=None, open_timeout=PATIENCE_S) as link:

@@ -260,7 +260,7 @@ def test_nothing_that_is_typed_into_an_address_gets_through(panel, own, value):
 @pytest.mark.parametrize(
     "path",
     ["/sigil/static/../app.py", "/sigil/static/%2e%2e/app.py", "/sigil/static/..%2fauth.py", "/sigil/static//etc/passwd",
-     "/sigil/static/%2fetc%2fpasswd", "/sigil/api/v1/runs/..%2f..%2f.env", "/sigil/research/..%2f..%2f..%2f.env"],
+     "/sigil/static/%2fetc%2fpasswd", "/sigil/static/panel.css%00", "/sigil/static/%00", "/sigil/%00", "/sigil/static/%ff%fe", "/sigil/api/v1/runs/..%2f..%2f.env", "/sigil/research/..%2f..%2f..%2f.env"],
 )  # fmt: skip
 def test_no_way_leads_out_of_the_folders(panel, path):
     request = panel.client.build_request("GET", panel.base)
@@ -368,3 +368,39 @@ def test_nothing_that_the_document_allows_or_forbids_is_an_error_of_the_server(p
     assert len(seen) > 25
     assert f"{API}/candles" in seen
     assert RECORDED in panel.get("/variants").text
+
+
+def test_guessing_from_an_address_locks_nobody_out_who_was_let_in_there(settings_of_nobody, own, tmp_path):
+    home = new_home(tmp_path)
+    write_env(home, {"baseline": address_of(own)})
+    few = Limits(strangers_a_minute=1, strangers_burst=5)
+    with serving(home, few) as panel, panel.logged_in() as person:
+        assert person.get(API + "/system").status_code == 200
+        assert panel.get("/system").status_code == 200
+        guesses = [panel.get("/system", token=f"guess-{n}").status_code for n in range(9)]
+        assert guesses[-1] == 429
+        assert person.get(API + "/system").status_code == 200
+        assert person.get("/sigil/").status_code == 200
+        assert panel.get("/system").status_code == 200
+        assert panel.client.get("/sigil/login").status_code == 200
+        assert (
+            panel.get("/system", token=ACT_TOKEN).status_code == 429
+        )  # right, but not known yet: a guess like any other
+
+
+def test_what_other_sites_make_a_browser_ask_for_slows_its_owner_down_in_nothing(settings_of_nobody, own, tmp_path):
+    home = new_home(tmp_path)
+    write_env(home, {"baseline": address_of(own)})
+    few = Limits(requests_a_minute=1, burst=5, strangers_a_minute=1, strangers_burst=5, logins_a_minute=3)
+    elsewhere = {"Origin": "http://evil.example", "Sec-Fetch-Site": "cross-site"}
+    with serving(home, few) as panel:
+        for path in ("/sigil/", "/sigil/login", API + "/system"):
+            for _ in range(9):
+                panel.client.get(path, headers=elsewhere)
+        assert panel.client.get(API + "/system", headers=elsewhere).status_code == 429
+        for _ in range(9):
+            answer = panel.client.post("/sigil/login", json={"password": "x"}, headers=elsewhere)
+        assert answer.status_code == 429
+        with panel.logged_in() as person:
+            assert person.get("/sigil/").status_code == 200
+        assert panel.get("/system").status_code == 200

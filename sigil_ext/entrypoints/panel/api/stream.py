@@ -113,7 +113,7 @@ async def _proves_itself(socket: WebSocket) -> bool:
         async with asyncio.timeout(PROOF_S):
             text = await socket.receive_text()
         said = json.loads(text) if len(text) <= LONGEST_MESSAGE else None
-    except (TimeoutError, ValueError, KeyError, WebSocketDisconnect):
+    except (TimeoutError, ValueError, KeyError, RecursionError, WebSocketDisconnect):
         return False
     token = said.get("token") if isinstance(said, dict) and said.get("type") == "auth" else None
     return isinstance(token, str) and keys_of(socket).bearer(token) is not None
