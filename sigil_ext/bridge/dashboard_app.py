@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
@@ -22,8 +23,64 @@ class InFront:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         path = scope.get("path", "")
-        mine = scope["type"] in ("http", "websocket") and (path == self.prefix or path.startswith(self.prefix + "/"))
-        await (self.ours if mine else self.app)(scope, receive, send)
+        if scope["type"] in ("http", "websocket") and (path == self.prefix or path.startswith(self.prefix + "/")):
+            await self.ours(scope, receive, send)
+        elif scope["type"] == "http" and _wants_page(scope):
+            # Plain and whole: a packed page, or "not modified", would have no room for the link.
+            headers = [(name, value) for name, value in scope["headers"] if name not in _NOT_WHOLE]
+            await self.app({**scope, "headers": headers}, receive, _Linked(send, f"{self.prefix}/"))
+        else:
+            await self.app(scope, receive, send)
+
+
+_NOT_WHOLE = (b"accept-encoding", b"if-none-match", b"if-modified-since", b"range")
+_LINK = (
+    '<a id="sigil-panel" href="{to}" style="position:fixed;right:12px;bottom:12px;z-index:2147483000;padding:6px 12px;'
+    "border-radius:8px;background:#1f2937;color:#f9fafb;font:600 13px/1.4 system-ui,sans-serif;text-decoration:none;"
+    'box-shadow:0 1px 4px rgba(0,0,0,.4)">Sigil panel</a>'
+)
+
+
+def _wants_page(scope: Scope) -> bool:
+    return scope["method"] == "GET" and any(
+        name == b"accept" and b"text/html" in value for name, value in scope["headers"]
+    )
+
+
+class _Linked:
+    """Puts a link to the panel into a page of Jesse's dashboard, which has no place of its own for one.
+
+    It stands outside of what Jesse's scripts draw, so they leave it alone on every page that they show.
+    """
+
+    def __init__(self, send: Any, to: str) -> None:
+        self._send, self._link = send, _LINK.format(to=html.escape(to)).encode()
+        self._start: MutableMapping[str, Any] | None = None
+        self._body = b""
+
+    async def __call__(self, message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start" and _is_page(message):
+            self._start = message
+        elif self._start is not None and message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
+            if not message.get("more_body"):
+                await self._finish(self._start)
+        else:
+            await self._send(message)
+
+    async def _finish(self, start: MutableMapping[str, Any]) -> None:
+        before, end, after = self._body.rpartition(b"</body>")
+        body = before + self._link + end + after if end else self._body
+        kept = [(n, v) for n, v in start["headers"] if n not in (b"content-length", b"etag", b"last-modified")]
+        start["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _is_page(message: MutableMapping[str, Any]) -> bool:
+    headers = dict(message["headers"])
+    packed = headers.get(b"content-encoding", b"identity") != b"identity"
+    return headers.get(b"content-type", b"").startswith(b"text/html") and not packed
 
 
 def run_jesse(arguments: Sequence[str], ours: AsgiApp, prefix: str) -> None:

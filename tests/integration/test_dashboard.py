@@ -160,6 +160,20 @@ def test_whoever_is_logged_in_to_jesse_is_let_into_the_panel_on_the_same_server(
     assert ended.value.rcvd.code == 4401
 
 
+def test_a_page_of_jesses_dashboard_leads_to_the_panel_and_its_files_are_untouched(dashboard):
+    _, base = dashboard
+    with httpx.Client(base_url=base, trust_env=False, timeout=60) as client:
+        page = client.get("/", headers={"Accept": "text/html"})
+        assert page.status_code == 200
+        assert page.text.count('href="/sigil/"') == 1
+        assert page.text.index('href="/sigil/"') < page.text.index("</body>")
+        assert int(page.headers["content-length"]) == len(page.content)
+        again = client.get("/", headers={"Accept": "text/html", "If-None-Match": page.headers.get("etag", '"x"')})
+        assert (again.status_code, again.text) == (200, page.text)
+        script = page.text.partition('"#entry":"')[2].partition('"')[0]
+        assert "sigil" not in client.get(script, headers={"Accept": "*/*"}).text
+
+
 def test_a_second_dashboard_on_the_same_port_says_so(dashboard):
     home, base = dashboard
     second = sigil(home, "run", "--port", base.rpartition(":")[2])
