@@ -16,7 +16,8 @@ import sys
 import time
 
 from benchmarks.grid_market import BEGIN_MS, generated
-from sigil_ext.research.kernel import KernelMarket, run_cells
+from sigil_ext.research.kernel import KernelMarket, run_cells, run_each
+from sigil_ext.research.kernel.trades import CellTrades
 from sigil_ext.settings.overlays import load_variant
 
 AXES: dict[str, tuple[object, ...]] = {
@@ -45,9 +46,12 @@ def measure(candles, count: int, workers: int | None) -> str:
     wall, cpu = time.perf_counter(), time.process_time()
     run_cells(market, runs[:1], workers=workers)
     shared = time.process_time() - cpu
-    results = run_cells(market, runs, workers=workers)
+    # As `sigil grid` does: what a cell came to is taken in and let go.
+    trades = 0
+    for _, cell in run_each(market, runs, workers=workers):
+        assert isinstance(cell, CellTrades)
+        trades += len(cell.trades)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    trades = sum(len(r.trades) for r in results)
     return (
         f"| {count} | {len(candles)} | {days} | {trades} | {shared:.2f} | {(cpu - shared) / count * 1000:.2f} "
         f"| {cpu:.1f} | {wall:.1f} |"

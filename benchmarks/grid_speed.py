@@ -211,7 +211,7 @@ def for_vectorbt(market, cells):
     """Return minutes, signals, ATR, scans and parameters as arrays."""
     s = cells[0]
     signals = market.signals(s.entry, s.signal_minutes, s.atr_minutes)
-    scans = market.scans(s.universe, s.signal_minutes, s.atr_minutes)
+    scans = market.scans(s.universe, s.signal_minutes, s.atr_minutes, with_bans=False)
     tape = market.tape(s.signal_minutes, s.atr_minutes, with_closes=False)
     first = market.start_ms // 60_000
     shape = (len(market.candles[0]), len(market.symbols))

@@ -4,7 +4,16 @@ Never here: a rule (rules), a report, a statistic, Jesse. Read `trades.py` for w
 """
 
 from sigil_ext.research.kernel.market import KernelMarket
-from sigil_ext.research.kernel.run import run_cells
+from sigil_ext.research.kernel.run import run_cells, run_each
 from sigil_ext.research.kernel.trades import EXIT_REASONS, TRADE, CellTrades, UnsupportedAxis, from_records
 
-__all__ = ["EXIT_REASONS", "TRADE", "CellTrades", "KernelMarket", "UnsupportedAxis", "from_records", "run_cells"]
+__all__ = [
+    "EXIT_REASONS",
+    "TRADE",
+    "CellTrades",
+    "KernelMarket",
+    "UnsupportedAxis",
+    "from_records",
+    "run_cells",
+    "run_each",
+]

@@ -12,13 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.research.kernel.compiling import kernel
-from sigil_ext.rules.indicators import CLOSE, HIGH, LOW, OPEN, PERIOD, VOLUME, breakout, wilder_atr
-from sigil_ext.rules.universe import longest_gap_minutes, measure
+from sigil_ext.rules.indicators import CLOSE, HIGH, LOW, OPEN, VOLUME
 
 MINUTE_MS = 60_000
-HOUR_MS = 3_600_000
-MEASURES = 7
-CANDLES, AGE, PRICE, QUOTE_VOLUME, TICK, EMPTY, CHANGE = range(MEASURES)
 
 Rows = NDArray[np.float64]
 
@@ -26,12 +22,17 @@ Rows = NDArray[np.float64]
 @kernel
 def count_bars(minutes: Rows, length: int) -> int:
     """Return how many bars of `length` minutes the minutes make up, the one still open at the end included."""
-    count, last = 0, -1
-    for i in range(minutes.shape[0]):
-        begin = int(minutes[i, 0]) // (length * MINUTE_MS)
-        if begin != last:
+    n, span_ms = minutes.shape[0], length * MINUTE_MS
+    if n == 0:
+        return 0
+    first, last = int(minutes[0, 0]), int(minutes[n - 1, 0])
+    if (last - first) // MINUTE_MS == n - 1:  # no hole
+        return last // span_ms - first // span_ms + 1
+    count, end_ms = 0, 0.0
+    for i in range(n):
+        if minutes[i, 0] >= end_ms:
             count += 1
-            last = begin
+            end_ms = float((int(minutes[i, 0]) // span_ms + 1) * span_ms)
     return count
 
 
@@ -55,10 +56,11 @@ def build(
     at, i = -1, 0
     while i < n:
         begin = int(minutes[i, 0]) // (length * MINUTE_MS)
-        end_ms = (begin + 1) * length * MINUTE_MS
+        end_ms = float((begin + 1) * length * MINUTE_MS)
         at += 1
         start = i
         high, low = minutes[i, HIGH], minutes[i, LOW]
+        i += 1
         while i < n and minutes[i, 0] < end_ms:
             high, low = max(high, minutes[i, HIGH]), min(low, minutes[i, LOW])
             i += 1
@@ -103,103 +105,46 @@ def pairwise_volume(rows: Rows, start: int, stop: int) -> float:
 
 
 @kernel
-def rises(bars: Rows, longest: int, counts: NDArray[np.int16]) -> None:
-    """Fill for each bar how many bars right before it had their high under its close, `longest` at most."""
-    for j in range(bars.shape[0]):
-        close = bars[j, CLOSE]
-        i = j - 1
-        while i >= 0 and j - i <= longest and bars[i, HIGH] < close:
-            i -= 1
-        counts[j] = j - 1 - i
+def dips_of(minutes: Rows, dips: NDArray[np.float64]) -> None:
+    """Fill the lowest price of each minute that a stop can meet: its low, or an open that lies lower still."""
+    for i in range(minutes.shape[0]):
+        low, opened = minutes[i, LOW], minutes[i, OPEN]
+        dips[i] = opened if opened < low else low
 
 
 @kernel
-def atr_of_each(bars: Rows, atr: NDArray[np.float64]) -> None:
-    """Fill for each bar the ATR(14) as it is known at the bar's end."""
-    for j in range(bars.shape[0]):
-        atr[j] = wilder_atr(bars[: j + 1], PERIOD)
+def merged(fine: Rows, length: int, bars: Rows) -> int:
+    """Fill the bars of `length` minutes that finer ones make up, all but their volume (0); return how many there are.
 
-
-@kernel
-def signals_of(
-    minutes: Rows,
-    bars: Rows,
-    first: NDArray[np.int64],
-    asked: NDArray[np.bool_],
-    counts: NDArray[np.int16],
-    length: int,
-    lookback: int,
-    volume_factor: float,
-    volume_lookback: int,
-    rsi_min: float,
-    rsi_max: float,
-    at: NDArray[np.int32],
-    gaps: NDArray[np.float64],
-) -> int:
-    """Fill the bars at which the entry rule fires and the longest gap of the hour before; return how many there are."""
-    found = 0
-    n = bars.shape[0]
-    for j in range(n):
-        # The highest high is under the close exactly where enough bars before were: the rule need not be asked elsewhere.
-        if not asked[j] or counts[j] < lookback:
-            continue
-        fired, _, _, _ = breakout(bars[: j + 1], lookback, volume_factor, volume_lookback, rsi_min, rsi_max)
-        if not fired:
-            continue
-        now_ms = int(bars[j, 0]) + length * MINUTE_MS
-        seen = first[j + 1] if j + 1 < n else minutes.shape[0]
-        at[found] = j
-        gaps[found] = longest_gap_minutes(minutes[:seen], now_ms, HOUR_MS)
-        found += 1
-    return found
-
-
-@kernel
-def measures_of(minutes: Rows, times_ms: NDArray[np.int64], out: Rows) -> None:
-    """Fill what a scan at each of `times_ms` (ascending) measures of one symbol, a row of `MEASURES` each."""
-    n, seen = minutes.shape[0], 0
-    for k in range(times_ms.shape[0]):
-        now_ms = times_ms[k]
-        while seen < n and minutes[seen, 0] < now_ms:
-            seen += 1
-        count, price, volume, tick, empty, change = measure(minutes[:seen], now_ms)
-        out[k, CANDLES], out[k, PRICE], out[k, QUOTE_VOLUME] = count, price, volume
-        out[k, TICK], out[k, EMPTY], out[k, CHANGE] = tick, empty, change
-        out[k, AGE] = (now_ms - minutes[0, 0]) / HOUR_MS if seen > 0 else 0.0
-
-
-@kernel
-def atr_pct_at(
-    minutes: Rows,
-    bars: Rows,
-    atr: NDArray[np.float64],
-    length: int,
-    times_ms: NDArray[np.int64],
-    prices: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Fill the ATR in percent of price that a scan at each of `times_ms` (ascending) sees.
-
-    A bar is there to be seen once a candle of its last minute or later was.
+    Args:
+        fine: bars of a length that divides `length`. bars: as many rows as `fine`, or more.
     """
-    n, seen, closed = minutes.shape[0], 0, 0
-    for k in range(times_ms.shape[0]):
-        while seen < n and minutes[seen, 0] < times_ms[k]:
-            seen += 1
-        if seen == 0:
-            out[k] = math.nan
-            continue
-        known_ms = minutes[seen - 1, 0] + MINUTE_MS
-        while closed < bars.shape[0] and bars[closed, 0] + length * MINUTE_MS <= known_ms:
-            closed += 1
-        out[k] = atr[closed - 1] / prices[k] * 100 if closed > 0 else math.nan
+    at, end_ms = -1, 0.0
+    for i in range(fine.shape[0]):
+        if fine[i, 0] >= end_ms:
+            begin_ms = int(fine[i, 0]) // (length * MINUTE_MS) * (length * MINUTE_MS)
+            end_ms = float(begin_ms + length * MINUTE_MS)
+            at += 1
+            bars[at, 0], bars[at, OPEN], bars[at, VOLUME] = begin_ms, fine[i, OPEN], 0.0
+            bars[at, HIGH], bars[at, LOW] = fine[i, HIGH], fine[i, LOW]
+        bars[at, CLOSE] = fine[i, CLOSE]
+        bars[at, HIGH], bars[at, LOW] = max(bars[at, HIGH], fine[i, HIGH]), min(bars[at, LOW], fine[i, LOW])
+    return at + 1
 
 
 @kernel
-def closes_at(minutes: Rows, times_ms: NDArray[np.int64], out: NDArray[np.float64]) -> None:
-    """Fill the close of the last candle that ended by each of `times_ms` (ascending), NaN before the first."""
-    n, seen = minutes.shape[0], 0
+def mark_ends(bars: Rows, asked: NDArray[np.bool_], length: int, from_minute: int, marks: NDArray[np.bool_]) -> None:
+    """Set `marks` of each end of a bar at which the strategy is asked; marks are `length` minutes apart."""
+    for j in range(bars.shape[0]):
+        if asked[j]:
+            marks[(int(bars[j, 0]) // MINUTE_MS + length - from_minute) // length] = True
+
+
+@kernel
+def closes_at(bars: Rows, times_ms: NDArray[np.int64], out: NDArray[np.float64]) -> None:
+    """Fill the close of the last candle that ended by each of `times_ms` (ends of bars, ascending), NaN before the first."""
+    n, seen = bars.shape[0], 0
     for k in range(times_ms.shape[0]):
-        while seen < n and minutes[seen, 0] < times_ms[k]:
+        while seen < n and bars[seen, 0] < times_ms[k]:
             seen += 1
-        out[k] = minutes[seen - 1, CLOSE] if seen > 0 else math.nan
+        out[k] = bars[seen - 1, CLOSE] if seen > 0 else math.nan

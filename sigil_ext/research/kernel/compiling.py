@@ -27,7 +27,12 @@ def fingerprint() -> str:
     for folder in FOLDERS:
         for path in sorted(folder.glob("*.py")):
             text = path.read_bytes()
-            if b"\n@kernel\n" in text or b"\n@compiled\n" in text or path.name in ("shapes.py", "trades.py"):
+            if (
+                b"\n@kernel\n" in text
+                or b"\n@inlined\n" in text
+                or b"\n@compiled\n" in text
+                or path.name in ("shapes.py", "trades.py")
+            ):
                 digest.update(path.name.encode() + b"\0" + text)
     return digest.hexdigest()
 
@@ -40,6 +45,13 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     dispatcher: Any = njit(cache=True, nogil=True, error_model="numpy")(function)
     dispatcher._cache._cache_file._source_stamp = fingerprint()
     return dispatcher  # type: ignore[no-any-return]
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Return `function` compiled into whoever calls it, for what is too short to be worth a call."""
+    from numba import njit
+
+    return njit(nogil=True, error_model="numpy", forceinline=True)(function)  # type: ignore[no-any-return]
 
 
 def is_compiled(*functions: Any) -> bool:

@@ -41,7 +41,7 @@ def decimal_sum(a: float, b: float) -> float:
     Args:
         a: >= 0. b: any sign, -b <= a. Either 0 or between 1e-28 and 1e15.
     """
-    if b == 0.0:
+    if b == 0.0 or math.isnan(a):
         return a
     if a == 0.0:
         return b if b > 0.0 else math.nan

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.replay import shares_one_clock
 from sigil_ext.errors import CandleError
 from sigil_ext.research.kernel import bars as made
-from sigil_ext.research.kernel.cell import accept_all
+from sigil_ext.research.kernel import indicators, measures
+from sigil_ext.research.kernel.ranking import accept_all, sort_all
 from sigil_ext.research.kernel.scanning import passes, scan_slots
 from sigil_ext.research.kernel.shapes import Bools, Floats, Ints, Scans, Signals, Tape
 from sigil_ext.rules.universe import limits_of
@@ -36,6 +37,22 @@ class _Bars:
     asked: Bools
     first: Ints
     offsets: Ints
+
+    def of(self, symbol: int) -> slice:
+        """Return which of the bars are a symbol's."""
+        return slice(self.offsets[symbol], self.offsets[symbol + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranges:
+    """Bars whose volume nobody asks for, symbol after symbol."""
+
+    bars: Floats
+    offsets: Ints
+
+    def of(self, symbol: int) -> slice:
+        """Return which of the bars are a symbol's."""
+        return slice(self.offsets[symbol], self.offsets[symbol + 1])
 
 
 @dataclass(slots=True, eq=False)
@@ -78,43 +95,48 @@ class KernelMarket:
 
     # --- what a cell is run on ------------------------------------------------------------------------------------
 
-    def tape(self, signal_minutes: int, atr_minutes: int, *, with_closes: bool) -> Tape:
-        """Return the market at one signal timeframe; `with_closes` where equity is asked for."""
+    def tape(self, signal_minutes: int, atr_minutes: int, *, with_closes: bool, with_clock: bool = False) -> Tape:
+        """Return the market at one signal timeframe.
+
+        `with_closes` where equity is asked for, `with_clock` where it is asked for within a minute.
+        """
         bars = self._bars(signal_minutes)
         slots, next_day = self._slots(signal_minutes)
         addresses, counts = self._minutes()
         closes = self._closes(signal_minutes) if with_closes else np.zeros((0, 0))
-        one_clock = self._once(
+        one_clock = with_clock and self._once(
             ("clock", max(signal_minutes, atr_minutes)),
             lambda: shares_one_clock(self.by_symbol(), self.start_ms, max(signal_minutes, atr_minutes)),
         )
         return Tape(
-            bars.bars, bars.asked, bars.first, bars.offsets[1:] - 1, addresses, counts, signal_minutes,
-            self.end_minute, slots, next_day, closes, bool(one_clock),
+            bars.bars, bars.asked, bars.first, bars.offsets[1:] - 1, addresses, counts, _addresses(self._dips()),
+            signal_minutes, self.end_minute, slots, next_day, closes, bool(one_clock),
         )  # fmt: skip
 
-    def scans(self, universe: UniverseSettings, signal_minutes: int, atr_minutes: int) -> Scans:
-        """Return what the scans of a universe say while nothing is banned or held."""
-        return self._once(
-            ("scans", universe, signal_minutes, atr_minutes),
-            lambda: self._scan(universe, signal_minutes, atr_minutes),
-        )
+    def scans(self, universe: UniverseSettings, signal_minutes: int, atr_minutes: int, *, with_bans: bool) -> Scans:
+        """Return what the scans of a universe say while nothing is banned or held; `with_bans` where something may be."""
+        key = (universe, signal_minutes, atr_minutes)
+        scans = self._once(("scans", *key), lambda: self._scan(*key))
+        return self._once(("sorted", *key), lambda: sort_all(scans)) if with_bans else scans
 
     def signals(self, entry: EntrySettings, signal_minutes: int, atr_minutes: int) -> Signals:
         """Return what the entry rule fires at, by time and symbol. Not kept: there may be a thousand entry rules."""
         bars, rises = self._bars(signal_minutes), self._rises(signal_minutes)
+        ranges, atr = self._ranges(atr_minutes, signal_minutes), self._atr(atr_minutes, signal_minutes)
         slots, _ = self._slots(signal_minutes)
-        found = self._each(lambda s: self._fired(s, bars, rises, entry, signal_minutes))
-        at = np.concatenate([f[0] for f in found])
-        gaps = np.concatenate([f[1] for f in found])
+
+        def fired(s: int) -> tuple[Ints, Ints, Floats, Floats]:
+            at, gaps = self._fired(s, bars, rises, entry, signal_minutes)
+            minute = (bars.bars[at, 0] // MINUTE_MS).astype(np.int64) + signal_minutes
+            known = np.empty(len(at))
+            indicators.atr_by(ranges.bars[ranges.of(s)], atr[ranges.of(s)], atr_minutes, minute, known)
+            return at, np.searchsorted(slots, minute), gaps, known
+
+        found = self._each(fired)
+        at, slot, gaps, known = (np.concatenate([f[k] for f in found]) for k in range(4))
         symbol = np.repeat(np.arange(len(found), dtype=np.int16), [len(f[0]) for f in found])
-        minute = (bars.bars[at, 0] // MINUTE_MS).astype(np.int64) + signal_minutes
-        order = np.lexsort((symbol, minute))
-        at, symbol, minute = at[order], symbol[order], minute[order]
-        return Signals(
-            np.searchsorted(slots, minute).astype(np.int32), symbol, at, gaps[order],
-            self._atr_by(atr_minutes, symbol, minute),
-        )  # fmt: skip
+        order = indicators.in_time(slot, len(slots))
+        return Signals(slot[order].astype(np.int32), symbol[order], at[order], gaps[order], known[order])
 
     @property
     def end_minute(self) -> int:
@@ -141,71 +163,77 @@ class KernelMarket:
     def _minutes(self) -> tuple[Ints, Ints]:
         return self._once(
             "minutes",
-            lambda: (
-                np.array([rows.ctypes.data for rows in self.candles], dtype=np.int64),
-                np.array([len(rows) for rows in self.candles], dtype=np.int64),
-            ),
+            lambda: (_addresses(self.candles), np.array([len(rows) for rows in self.candles], dtype=np.int64)),
         )
+
+    def _dips(self) -> list[Floats]:
+        def dips(s: int) -> Floats:
+            found = np.empty(len(self.candles[s]))
+            made.dips_of(self.candles[s], found)
+            return found
+
+        return self._once("dips", lambda: self._each(dips))
 
     def _bars(self, length: int) -> _Bars:
         def make() -> _Bars:
             offsets = _offsets(self._each(lambda s: made.count_bars(self.candles[s], length)))
             n = int(offsets[-1])
-            bars, asked, first = np.empty((n, 6)), np.zeros(n, np.bool_), np.empty(n, np.int64)
+            built = _Bars(np.empty((n, 6)), np.zeros(n, np.bool_), np.empty(n, np.int64), offsets)
 
             def build(s: int) -> None:
-                part = slice(offsets[s], offsets[s + 1])
-                made.build(self.candles[s], length, self.start_ms, bars[part], first[part], asked[part])
+                part = built.of(s)
+                made.build(
+                    self.candles[s], length, self.start_ms, built.bars[part], built.first[part], built.asked[part]
+                )
 
             self._each(build)
-            return _Bars(bars, asked, first, offsets)
+            return built
 
         return self._once(("bars", length), make)
+
+    def _ranges(self, length: int, fine: int) -> _Ranges:
+        """Return bars of `length` minutes without volumes, from those of `fine` minutes where they divide it."""
+        if length == fine or length % fine or ("bars", length) in self._kept:
+            whole = self._bars(length)
+            return _Ranges(whole.bars, whole.offsets)
+
+        def make() -> _Ranges:
+            b = self._bars(fine)
+
+            def merge(s: int) -> Floats:
+                bars = np.empty((int(b.offsets[s + 1] - b.offsets[s]), 6))
+                return bars[: made.merged(b.bars[b.of(s)], length, bars)]
+
+            parts = self._each(merge)
+            return _Ranges(np.concatenate(parts), _offsets(len(p) for p in parts))
+
+        return self._once(("ranges", length), make)
 
     def _rises(self, length: int) -> NDArray[np.int16]:
         def make() -> NDArray[np.int16]:
             b = self._bars(length)
             counts = np.empty(len(b.bars), np.int16)
-
-            def count(s: int) -> None:
-                part = slice(b.offsets[s], b.offsets[s + 1])
-                made.rises(b.bars[part], LONGEST_LOOKBACK, counts[part])
-
-            self._each(count)
+            self._each(lambda s: indicators.rises(b.bars[b.of(s)], LONGEST_LOOKBACK, counts[b.of(s)]))
             return counts
 
         return self._once(("rises", length), make)
 
-    def _atr(self, length: int) -> Floats:
+    def _atr(self, length: int, fine: int) -> Floats:
         def make() -> Floats:
-            b = self._bars(length)
-            atr = np.empty(len(b.bars))
-
-            def fill(s: int) -> None:
-                part = slice(b.offsets[s], b.offsets[s + 1])
-                made.atr_of_each(b.bars[part], atr[part])
-
-            self._each(fill)
+            r = self._ranges(length, fine)
+            atr = np.empty(len(r.bars))
+            self._each(lambda s: indicators.atr_of_each(r.bars[r.of(s)], atr[r.of(s)]))
             return atr
 
         return self._once(("atr", length), make)
 
-    def _atr_by(self, length: int, symbol: NDArray[np.int16], minute: Ints) -> Floats:
-        """Return the ATR of the last bar of `length` minutes that ended by each minute, NaN without one."""
-        b, atr = self._bars(length), self._atr(length)
-        out = np.full(len(symbol), np.nan)
-        for s in range(len(self.symbols)):
-            mine = np.flatnonzero(symbol == s)
-            ends = b.bars[b.offsets[s] : b.offsets[s + 1], 0] / MINUTE_MS + length
-            closed = np.searchsorted(ends, minute[mine], side="right")
-            known = closed > 0
-            out[mine[known]] = atr[b.offsets[s] + closed[known] - 1]
-        return out
-
     def _slots(self, length: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         def make() -> tuple[NDArray[np.int32], NDArray[np.int32]]:
             b = self._bars(length)
-            slots = np.unique((b.bars[b.asked, 0] // MINUTE_MS).astype(np.int32) + np.int32(length))
+            first = min(int(rows[0, 0]) for rows in self.candles if len(rows)) // MINUTE_MS // length * length
+            marks = np.zeros((self.end_minute - first) // length + 2, np.bool_)
+            made.mark_ends(b.bars, b.asked, length, first, marks)
+            slots = (np.flatnonzero(marks) * length + first).astype(np.int32)
             days = slots // 1440
             return slots, np.searchsorted(days, days, side="right").astype(np.int32)
 
@@ -213,10 +241,10 @@ class KernelMarket:
 
     def _closes(self, length: int) -> Floats:
         def make() -> Floats:
-            slots, _ = self._slots(length)
+            b, (slots, _) = self._bars(length), self._slots(length)
             times = slots.astype(np.int64) * MINUTE_MS
             closes = np.empty((len(slots), len(self.symbols)))
-            self._each(lambda s: made.closes_at(self.candles[s], times, closes[:, s]))
+            self._each(lambda s: made.closes_at(b.bars[b.of(s)], times, closes[:, s]))
             return closes
 
         return self._once(("closes", length), make)
@@ -224,10 +252,10 @@ class KernelMarket:
     def _fired(
         self, s: int, b: _Bars, rises: NDArray[np.int16], entry: EntrySettings, length: int
     ) -> tuple[Ints, Floats]:
-        part = slice(b.offsets[s], b.offsets[s + 1])
+        part = b.of(s)
         room = int(np.count_nonzero(rises[part] >= entry.breakout_lookback))
         at, gaps = np.empty(room, np.int32), np.empty(room)
-        found = made.signals_of(
+        found = indicators.signals_of(
             self.candles[s], b.bars[part], b.first[part], b.asked[part], rises[part], length,
             entry.breakout_lookback, entry.volume_factor, entry.volume_lookback, entry.rsi_min, entry.rsi_max, at, gaps,
         )  # fmt: skip
@@ -240,24 +268,30 @@ class KernelMarket:
             count = scan_slots(slots, every_ms, of_slot)
             minutes = slots[np.searchsorted(of_slot, np.arange(count))]
             times = minutes.astype(np.int64) * MINUTE_MS
-            measures = np.empty((len(self.symbols), count, made.MEASURES))
-            self._each(lambda s: made.measures_of(self.candles[s], times, measures[s]))
-            return minutes, of_slot, measures
+            found = np.empty((len(self.symbols), count, measures.MEASURES))
+            rooms = threading.local()  # one a thread: fresh memory for each symbol would cost as much as the work
+
+            def measure(s: int) -> None:
+                if not hasattr(rooms, "own"):
+                    rooms.own = np.empty((2, max(len(rows) for rows in self.candles)))
+                measures.measures_of(self.candles[s], times, rooms.own, found[s])
+
+            self._each(measure)
+            return minutes, of_slot, found
 
         return self._once(("measures", every_ms, length), make)
 
     def _atr_pct(self, every_ms: int, length: int, atr_minutes: int) -> Floats:
         def make() -> Floats:
-            minutes, _, measures = self._measures(every_ms, length)
-            b, atr = self._bars(atr_minutes), self._atr(atr_minutes)
+            minutes, _, found = self._measures(every_ms, length)
+            b, r, atr = self._bars(length), self._ranges(atr_minutes, length), self._atr(atr_minutes, length)
             times = minutes.astype(np.int64) * MINUTE_MS
             out = np.empty((len(self.symbols), len(minutes)))
 
             def fill(s: int) -> None:
-                part = slice(b.offsets[s], b.offsets[s + 1])
-                made.atr_pct_at(
-                    self.candles[s], b.bars[part], atr[part], atr_minutes, times,
-                    measures[s, :, made.PRICE], out[s],
+                measures.atr_pct_at(
+                    self.candles[s], b.bars[b.of(s)], b.first[b.of(s)], r.bars[r.of(s)], atr[r.of(s)], atr_minutes,
+                    times, found[s, :, measures.PRICE], out[s],
                 )  # fmt: skip
 
             self._each(fill)
@@ -267,18 +301,24 @@ class KernelMarket:
 
     def _scan(self, universe: UniverseSettings, length: int, atr_minutes: int) -> Scans:
         every_ms = int(universe.every.total_seconds() * 1000)
-        minutes, of_slot, measures = self._measures(every_ms, length)
+        minutes, of_slot, found = self._measures(every_ms, length)
         atr_pct = self._atr_pct(every_ms, length, atr_minutes)
         passed = np.empty((len(minutes), len(self.symbols)), np.bool_)
-        passes(measures, atr_pct, limits_of(universe), passed)
+        passes(found, atr_pct, limits_of(universe), passed)
         score = universe.score
         scans = Scans(
             minutes, of_slot, passed, np.zeros_like(passed), np.ascontiguousarray(atr_pct.T),
-            np.ascontiguousarray(measures[:, :, made.QUOTE_VOLUME].T), np.ascontiguousarray(measures[:, :, made.CHANGE].T),
-            universe.size, (score.atr, score.volume, score.change),
+            np.ascontiguousarray(found[:, :, measures.QUOTE_VOLUME].T),
+            np.ascontiguousarray(found[:, :, measures.CHANGE].T),
+            universe.size, (score.atr, score.volume, score.change), np.zeros((0, 3, 0), np.int16),
+            np.zeros((0, 3, 0), np.bool_),
         )  # fmt: skip
         accept_all(scans)
         return scans
+
+
+def _addresses(arrays: Iterable[Floats]) -> Ints:
+    return np.array([a.ctypes.data for a in arrays], dtype=np.int64)
 
 
 def _offsets(counts: Iterable[int]) -> Ints:

@@ -7,95 +7,91 @@ differ in those share it. Walked are whole bars; minutes are looked at only in a
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+import math
 
-from sigil_ext.research.kernel.compiling import kernel
+from sigil_ext.research.kernel.compiling import inlined, kernel
+from sigil_ext.research.kernel.shapes import Row
+from sigil_ext.research.kernel.views import asked, bars, dips_of, first, last_bars, minutes_of, slots
 from sigil_ext.rules.indicators import CLOSE, HIGH, LOW, OPEN
 from sigil_ext.rules.stops import is_flat, is_trail, leaves_at_close, trail_stop
 
-Floats = NDArray[np.float64]
+MINUTE_MS = 60_000
 
 # How a path ends, in the order of one minute: a stop fills within it, a strategy leaves at its close, the run is over.
 FILLED, AT_CLOSE, AT_END, STILL_OPEN = 0, 1, 2, 3
 HARD_STOP, ATR_TRAIL, FLAT, SESSION_END = 0, 1, 2, 6  # of EXIT_REASONS
 LATE_BARS = 16  # that a strategy looks back on where a market paused across ends of bars
+FAR = 1 << 60
+NEAR = 0.99  # of a close: no stop under that is so near that `leaves_at_close` would say yes
 
-# Of a position: what moves while it is open.
-STOP, HIGH_WATER, LOW_WATER = range(3)
 
-PATH = np.dtype(
-    [
-        ("key", np.int64),
-        ("bar", np.int64),
-        ("price", np.float64),
-        ("stop", np.float64),
-        ("high_water", np.float64),
-        ("low_water", np.float64),
-        ("minute", np.int32),
-        ("kind", np.int8),
-        ("reason", np.int8),
-    ]
-)
+@inlined
+def key_of(minute: int, kind: int, symbol: int, symbols: int) -> int:
+    """Return what sorts the acts of a run: fills of a minute (kind 0), then acts at its close (1), then the end (2)."""
+    return (minute * 3 + kind) * symbols + symbol
+
+
+@inlined
+def slot_by(w: Row, minute: int) -> int:
+    """Return the last slot at or before `minute`, -1 before the first."""
+    low, high = 0, w.slot_count
+    while low < high:
+        middle = (low + high) // 2
+        if slots(w)[middle] <= minute:
+            low = middle + 1
+        else:
+            high = middle
+    return low - 1
 
 
 @kernel
-def walk(
-    bars: Floats,
-    asked: NDArray[np.bool_],
-    first: NDArray[np.int64],
-    minutes: Floats,
-    length: int,
-    end_minute: int,
-    last_bar: int,
-    from_bar: int,
-    until_bar: int,
-    opened: int,
-    entry: float,
-    hard_stop: float,
-    atr: float,
-    activation_atr: float,
-    trail_multiplier: float,
-    flat_after: float,
-    flat_max_move_pct: float,
-    state: Floats,
-) -> tuple[int, int, int, float, int]:
-    """Lead a position from the end of `from_bar` on; return (minute, kind, reason, price, bar) of its exit.
-
-    Args:
-        bars, asked, first: of all symbols. minutes: the symbol's candles.
-        length: minutes of a bar. end_minute: end of the run. last_bar: the symbol's last one.
-        from_bar: the position is as `state` says at its end. until_bar: the bar after whose end nothing is looked at.
-        opened: minute of the entry. entry, hard_stop, atr: of the position; the rest as in the settings, times in minutes.
-        state: stop, high water, low water; moved along.
-    """
-    unseen = from_bar + 1
-    for j in range(from_bar + 1, last_bar + 1):
-        if j > until_bar:
-            return 0, STILL_OPEN, 0, 0.0, j - 1
-        stop = state[STOP]
-        if bars[j, LOW] <= stop:
-            reason = ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP
-            for i in range(first[j], first[j + 1] if j < last_bar else minutes.shape[0]):
-                if minutes[i, OPEN] <= stop:
-                    return int(minutes[i, 0]) // 60_000 + 1, FILLED, reason, minutes[i, OPEN], j
-                if minutes[i, LOW] <= stop:
-                    return int(minutes[i, 0]) // 60_000 + 1, FILLED, reason, stop, j
-        if not asked[j]:
-            continue
-        for b in range(max(unseen, j + 1 - LATE_BARS), j + 1):
-            state[HIGH_WATER] = max(state[HIGH_WATER], bars[b, HIGH])
-            state[LOW_WATER] = min(state[LOW_WATER], bars[b, LOW])
-        unseen = j + 1
-        stop = trail_stop(entry, stop, state[HIGH_WATER], atr, activation_atr, trail_multiplier)
-        state[STOP] = stop
-        close = bars[j, CLOSE]
-        now = int(bars[j, 0]) // 60_000 + length
-        if leaves_at_close(stop, close):
-            return now, AT_CLOSE, ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP, close, j
-        age = float(now - opened)
-        if age >= flat_after and is_flat(
-            age, flat_after, entry, state[HIGH_WATER], state[LOW_WATER], flat_max_move_pct
-        ):
-            return now, AT_CLOSE, FLAT, close, j
-    return end_minute, AT_END, SESSION_END, bars[last_bar, CLOSE], last_bar
+def walk(w: Row, position: Row, cell: Row, until_bar: int, path: Row) -> None:
+    """Lead a position from its last change to its exit, written into `path`, or to the end of `until_bar`."""
+    symbol = position.symbol
+    last_bar = last_bars(w)[symbol]
+    minutes, dips = minutes_of(w, symbol), dips_of(w, symbol)
+    stop, high_water, low_water = position.stop, position.high_water, position.low_water
+    entry, hard_stop, atr = position.entry, position.hard_stop, position.atr
+    # What begins then or later is old enough by its end to be left as flat.
+    aged_ms = (position.opened - w.length + math.ceil(cell.flat_after)) * MINUTE_MS
+    may_be_flat = True
+    unseen = position.bar + 1
+    path.kind = STILL_OPEN
+    j = unseen
+    while j <= last_bar and j <= until_bar:
+        low, high = bars(w)[j, LOW], bars(w)[j, HIGH]
+        if low <= stop:
+            last = first(w)[j + 1] if j < last_bar else minutes.shape[0]
+            for i in range(first(w)[j], last):
+                if dips[i] <= stop:
+                    path.kind, path.minute = FILLED, int(minutes[i, 0]) // MINUTE_MS + 1
+                    path.price = minutes[i, OPEN] if minutes[i, OPEN] <= stop else stop
+                    path.reason = ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP
+                    break
+            if path.kind == FILLED:
+                break
+        if asked(w)[j]:
+            high_water, low_water = max(high_water, high), min(low_water, low)
+            for b in range(max(unseen, j + 1 - LATE_BARS), j):
+                high_water, low_water = max(high_water, bars(w)[b, HIGH]), min(low_water, bars(w)[b, LOW])
+            unseen = j + 1
+            stop = trail_stop(entry, stop, high_water, atr, cell.activation_atr, cell.trail_multiplier)
+            close = bars(w)[j, CLOSE]
+            if stop > NEAR * close and leaves_at_close(stop, close):
+                path.kind, path.reason = AT_CLOSE, ATR_TRAIL if is_trail(stop, hard_stop) else HARD_STOP
+                break
+            if may_be_flat and bars(w)[j, 0] >= aged_ms:
+                age = float(int(bars(w)[j, 0]) // MINUTE_MS + w.length - position.opened)
+                if is_flat(age, cell.flat_after, entry, high_water, low_water, cell.flat_max_move_pct):
+                    path.kind, path.reason = AT_CLOSE, FLAT
+                    break
+                may_be_flat = False  # it moved, and has moved from then on
+        j += 1
+    path.stop, path.high_water, path.low_water = stop, high_water, low_water
+    if path.kind == AT_CLOSE:
+        path.minute, path.price = int(bars(w)[j, 0]) // MINUTE_MS + w.length, bars(w)[j, CLOSE]
+    elif path.kind == STILL_OPEN and until_bar >= last_bar:
+        path.kind, path.reason = AT_END, SESSION_END
+        path.minute, path.price = w.end, bars(w)[last_bar, CLOSE]
+    path.key = key_of(path.minute, path.kind, symbol, w.symbols)
+    path.slot = slot_by(w, path.minute - 1 if path.kind == FILLED else path.minute)

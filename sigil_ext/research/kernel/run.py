@@ -1,14 +1,14 @@
 """Many cells on one market: what they share is made once, each group of equal exits goes to one of several threads.
 
-Start at `run_cells`.
+Start at `run_each`.
 """
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict, deque
+from collections.abc import Callable, Generator, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
@@ -18,15 +18,17 @@ from sigil_ext.errors import SimulationFailed
 from sigil_ext.research.kernel import cell as compiled_cell
 from sigil_ext.research.kernel.compiling import is_compiled
 from sigil_ext.research.kernel.market import KernelMarket
-from sigil_ext.research.kernel.paths import PATH
-from sigil_ext.research.kernel.shapes import ACCOUNT, CELL, POSITION, STANDING, Signals
+from sigil_ext.research.kernel.shapes import CELL, OUTCOME, REFUSALS, Signals
 from sigil_ext.research.kernel.trades import TRADE, CellTrades, UnsupportedAxis
+from sigil_ext.research.kernel.world import world_of
 from sigil_ext.rules.protections import ban_hours
 from sigil_ext.rules.types import REFUSAL_REASONS
 from sigil_ext.settings.models import VariantSettings
 
 SMALLEST_ORDER = 0.01  # USD; under it what is left of a wallet has more decimals than Jesse's 28
 LARGEST_BALANCE = 1e9  # above it a wallet's cents and millionths do not fit the 96 bits of Jesse's decimals
+MOST_TOGETHER = 128  # cells of one part
+FIRST_ROOM = 1024  # trades of one part, to begin with
 MICROSECOND = timedelta(microseconds=1)
 COMPILING = "compiling the kernel, which takes about a minute and is done once; the machine code is kept on disk"
 
@@ -48,27 +50,48 @@ def run_cells(
         UnsupportedAxis: a cell has a value that the kernel cannot run.
         SimulationFailed: a sum of money needs more digits than Jesse's decimals have.
     """
+    results: dict[int, CellTrades] = {}
+    for number, outcome in run_each(market, cells, workers=workers, on_message=on_message):
+        if isinstance(outcome, SimulationFailed):
+            raise outcome
+        results[number] = outcome
+        on_progress(len(results), len(cells))
+    return [results[number] for number in range(len(cells))]
+
+
+def run_each(
+    market: KernelMarket,
+    cells: Sequence[VariantSettings],
+    *,
+    workers: int | None = None,
+    on_message: Callable[[str], None] = lambda sentence: None,
+) -> Generator[tuple[int, CellTrades | SimulationFailed], None, None]:
+    """Yield (index, what it comes to) of each of `cells` as they end, no more of them held than are being run.
+
+    Raises:
+        UnsupportedAxis: a cell has a value that the kernel cannot run.
+    """
     for settings in cells:
         demand_support(settings)
     workers = max(1, workers or len(os.sched_getaffinity(0)))
     if not is_compiled(compiled_cell.simulate):
         on_message(COMPILING)
     market.workers = workers
-    results: list[CellTrades | None] = [None] * len(cells)
-    done = 0
     with ThreadPoolExecutor(workers) as pool:
         for members in _grouped(range(len(cells)), lambda n: _signal_key(cells[n])):
             settings = cells[members[0]]
             signals = market.signals(settings.entry, settings.signal_minutes, settings.atr_minutes)
-            for part, came in pool.map(
-                lambda part, signals=signals: (part, _run_part(market, signals, [cells[n] for n in part])),
-                _parts(members, cells, workers),
-            ):
-                for n, result in zip(part, came, strict=True):
-                    results[n] = result
-                done += len(part)
-                on_progress(done, len(cells))
-    return [r for r in results if r is not None]
+            waiting = deque(_parts(members, cells, workers))
+            running: deque[Future[list[tuple[int, CellTrades | SimulationFailed]]]] = deque()
+            try:
+                while waiting or running:
+                    while waiting and len(running) < 2 * workers:
+                        part = waiting.popleft()
+                        running.append(pool.submit(_run_part, market, signals, part, [cells[n] for n in part]))
+                    yield from running.popleft().result()
+            finally:
+                for future in running:
+                    future.cancel()
 
 
 def demand_support(settings: VariantSettings) -> None:
@@ -87,8 +110,9 @@ def _signal_key(settings: VariantSettings) -> Hashable:
     return settings.signal_timeframe, settings.atr_timeframe, settings.entry
 
 
-def _path_key(settings: VariantSettings) -> Hashable:
-    return settings.hard_stop, settings.trail, settings.flat
+def _part_key(settings: VariantSettings) -> Hashable:
+    """Return what cells that are run together have in common: their exits, scans and bans."""
+    return settings.hard_stop, settings.trail, settings.flat, settings.universe, settings.ban
 
 
 def _grouped(numbers: Sequence[int], key: Callable[[int], Hashable]) -> list[list[int]]:
@@ -99,49 +123,64 @@ def _grouped(numbers: Sequence[int], key: Callable[[int], Hashable]) -> list[lis
 
 
 def _parts(members: Sequence[int], cells: Sequence[VariantSettings], workers: int) -> list[list[int]]:
-    """Return the cells that share a path together, such groups cut where there are fewer of them than workers."""
-    groups = _grouped(members, lambda n: _path_key(cells[n]))
-    pieces = -(-workers // len(groups))
-    return [list(g[i::pieces]) for g in groups for i in range(min(pieces, len(g)))]
+    """Return the cells that are run together, those with equal guards next to each other.
+
+    Groups are cut where there are fewer of them than workers, and where they are large: results wait for their part.
+    """
+    groups = _grouped(members, lambda n: _part_key(cells[n]))
+    parts = []
+    for group in groups:
+        ordered = [n for alike in _grouped(group, lambda n: cells[n].guard) for n in alike]
+        size = min(MOST_TOGETHER, -(-len(ordered) // -(-workers // len(groups))))
+        parts += [ordered[k : k + size] for k in range(0, len(ordered), size)]
+    return parts
 
 
-def _run_part(market: KernelMarket, signals: Signals, cells: Sequence[VariantSettings]) -> list[CellTrades]:
-    """Run cells of equal signals and paths, one after the other, on one thread."""
-    shared = np.zeros(len(signals.slot), PATH)
-    return [
-        _run_cell(
-            market,
-            signals,
-            # A position that is increased takes another way out, so a cell that stacks knows no one else's.
-            shared if settings.guard.one_position_per_symbol else np.zeros(len(signals.slot), PATH),
-            settings,
-        )
-        for settings in cells
-    ]
+def _run_part(
+    market: KernelMarket, signals: Signals, numbers: Sequence[int], cells: Sequence[VariantSettings]
+) -> list[tuple[int, CellTrades | SimulationFailed]]:
+    """Run cells of equal signals, exits, scans and bans, one after the other, on one thread."""
+    first = cells[0]
+    length, atr_minutes = first.signal_minutes, first.atr_minutes
+    places = min(max(c.guard.max_open_positions for c in cells), len(market.symbols)) + 1
+    rows = np.zeros(len(cells), CELL)
+    for row, settings in zip(rows, cells, strict=True):
+        _fill(row, settings)
+    like_before = np.array([n > 0 and c.guard == cells[n - 1].guard for n, c in enumerate(cells)])
+    outcomes, refused = np.zeros(len(cells), OUTCOME), np.zeros((len(cells), REFUSALS), np.int64)
+    tape = market.tape(
+        length,
+        atr_minutes,
+        with_closes=any(_asks_equity(c) for c in cells),
+        with_clock=any(c.breaker.consecutive_losses for c in cells),
+    )
+    scans = market.scans(first.universe, length, atr_minutes, with_bans=first.ban.after > 0)
+    world, arrays = world_of(tape, scans, signals, rows, _bans(first), refused, places)
+    trades = compiled_cell.simulate(world, like_before, outcomes, np.empty(FIRST_ROOM, TRADE))
+    del arrays  # until here their addresses were read
+    ends = [0, *outcomes["end"].tolist()]
+    return [(n, _outcome(trades[ends[k] : ends[k + 1]], outcomes[k], refused[k])) for k, n in enumerate(numbers)]
 
 
-def _run_cell(market: KernelMarket, signals: Signals, paths: NDArray[np.void], settings: VariantSettings) -> CellTrades:
-    signal_minutes, atr_minutes = settings.signal_minutes, settings.atr_minutes
+def _outcome(trades: NDArray[np.void], outcome: np.void, refused: NDArray[np.int64]) -> CellTrades | SimulationFailed:
+    if outcome["status"] != compiled_cell.DONE:
+        return SimulationFailed("a sum of money needs more digits than the kernel keeps; use --engine jesse")
+    reasons: dict[str, int] = {r: n for r, n in zip(REFUSAL_REASONS, refused.tolist(), strict=True) if n}
+    return CellTrades(trades, float(outcome["cash"]), reasons)
+
+
+def _asks_equity(settings: VariantSettings) -> bool:
     breaker = settings.breaker
-    asks_equity = bool(breaker.daily_loss_pct or breaker.max_drawdown_pct or settings.sizing.risk_per_trade_usd == 0)
-    symbols = len(market.symbols)
-    refused = np.zeros(compiled_cell.REFUSALS, np.int64)
-    room = min(settings.guard.max_open_positions, symbols) + 1
-    trades, cash, status = compiled_cell.simulate(
-        market.tape(signal_minutes, atr_minutes, with_closes=asks_equity),
-        market.scans(settings.universe, signal_minutes, atr_minutes),
-        signals, _numbers(settings)[0], _bans(settings), paths, np.empty(0, TRADE),
-        np.zeros(1, ACCOUNT), np.zeros(room, POSITION), np.zeros(symbols, STANDING), refused, np.zeros(symbols, np.bool_),
-    )  # fmt: skip
-    if status != compiled_cell.DONE:
-        raise SimulationFailed("a sum of money needs more digits than the kernel keeps; use --engine jesse")
-    return CellTrades(trades, float(cash), {r: int(n) for r, n in zip(REFUSAL_REASONS, refused, strict=True) if n})
+    return bool(
+        breaker.daily_loss_pct
+        or breaker.max_drawdown_pct
+        or breaker.consecutive_losses
+        or settings.sizing.risk_per_trade_usd == 0
+    )
 
 
-def _numbers(settings: VariantSettings) -> NDArray[np.void]:
-    """Return the settings as the one row of CELL."""
-    s = settings
-    row = np.zeros(1, CELL)
+def _fill(row: np.void, s: VariantSettings) -> None:
+    """Write settings into a row of CELL."""
     for name, value in (
         ("multiplier", s.hard_stop.multiplier), ("floor_pct", s.hard_stop.floor_pct), ("cap_pct", s.hard_stop.cap_pct),
         ("activation_atr", s.trail.activation_atr), ("trail_multiplier", s.trail.multiplier),
@@ -157,7 +196,6 @@ def _numbers(settings: VariantSettings) -> NDArray[np.void]:
         ("stacks", not s.guard.one_position_per_symbol),
     ):  # fmt: skip
         row[name] = value
-    return row
 
 
 def _bans(settings: VariantSettings) -> NDArray[np.int64]:

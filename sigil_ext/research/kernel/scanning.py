@@ -1,12 +1,12 @@
-"""When the pool is scanned and which symbols pass, for all scans of a run at once. Ranks and bans: cell.py."""
+"""When the pool is scanned and which symbols pass, for all scans of a run at once. Ranks and bans: ranking.py."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.kernel.bars import AGE, CANDLES, EMPTY, PRICE, QUOTE_VOLUME, TICK
 from sigil_ext.research.kernel.compiling import kernel
+from sigil_ext.research.kernel.measures import AGE, CANDLES, EMPTY, PRICE, QUOTE_VOLUME, TICK
 from sigil_ext.research.kernel.shapes import Bools, Floats
 from sigil_ext.rules.universe import Limits, first_filter
 
