@@ -5,11 +5,9 @@ Start at `audit`.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from sigil_ext.rules import messages
 from sigil_ext.services.database import open_database
 from sigil_ext.settings.overlays import Variant, merge
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.temporary import temporary_folder
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -92,10 +91,10 @@ def audit(
         )
     candles, _ = records.candles()
     candles = {s: c[c[:, 0] <= last] for s, c in candles.items()}
-    with tempfile.TemporaryDirectory(prefix="sigil-audit-") as folder:
+    with temporary_folder("audit") as folder:
         files = {}
         for symbol, series in candles.items():
-            files[symbol] = Path(folder) / f"{symbol}.npy"
+            files[symbol] = folder / f"{symbol}.npy"
             np.save(files[symbol], series)
         request = SimulationRequest(
             _what(variant, recorded), files, recorded.start_ms, until,

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from sigil_ext.bridge.simulate import SimulationRequest, StrategyRun
@@ -22,6 +20,7 @@ from sigil_ext.services import shelf
 from sigil_ext.services.market import CandleSource, folder_source, read_market, table_source
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.temporary import temporary_folder
 
 __all__ = ["BacktestPlan", "CandleSource", "folder_source", "keep", "parse_instant", "run_backtest", "table_source"]
 
@@ -71,8 +70,8 @@ def run_backtest(plan: BacktestPlan, on_progress: Progress = lambda label, share
         UsageError: the period is empty. CandleError: there are no candles in it. SimulationFailed: Jesse broke off.
     """
     market = read_market(plan.runs, plan.candles, plan.start_ms, plan.finish_ms, plan.exchange)
-    with tempfile.TemporaryDirectory(prefix="sigil-candles-") as folder:
-        shared = market.write(Path(folder))
+    with temporary_folder("candles") as folder:
+        shared = market.write(folder)
         requests = [SimulationRequest(r, shared, market.start_ms, market.finish_ms, plan.exchange) for r in plan.runs]
         labels = [request.label for request in requests]
         for label in labels:

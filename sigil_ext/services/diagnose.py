@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +28,7 @@ from sigil_ext.services.database import open_database
 from sigil_ext.services.market import CandleSource, read_market
 from sigil_ext.settings.overlays import Variant, flatten, load_variant, merge
 from sigil_ext.settings.project import Project
+from sigil_ext.settings.temporary import temporary_folder
 
 Floats = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -62,8 +61,8 @@ def of_backtests(
     """
     assert conditions.candles is not None
     market = read_market(variants, conditions.candles, conditions.start_ms, conditions.finish_ms, conditions.exchange)
-    with tempfile.TemporaryDirectory(prefix="sigil-candles-") as folder:
-        files = market.write(Path(folder))
+    with temporary_folder("candles") as folder:
+        files = market.write(folder)
         requests = [
             SimulationRequest(v, files, market.start_ms, market.finish_ms, conditions.exchange) for v in variants
         ]
