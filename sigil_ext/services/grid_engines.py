@@ -6,23 +6,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from sigil_ext.bridge.ray_runs import demand_cluster, run_each_on_ray
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult
 from sigil_ext.bridge.worker import run_each
-from sigil_ext.errors import SigilError, SimulationFailed, UsageError
-from sigil_ext.research.kernel import CellTrades, KernelMarket, from_records, run_cells
+from sigil_ext.errors import SigilError, UsageError
+from sigil_ext.research.kernel import CellTrades, KernelMarket, from_records
+from sigil_ext.research.kernel import run_each as run_each_cell
 from sigil_ext.services.market import Market
-from sigil_ext.settings.models import VariantSettings
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.temporary import temporary_folder
 
 Outcome = CellTrades | SigilError
 Outcomes = Generator[tuple[int, Outcome], None, None]
-KERNEL_CHUNK = 2048  # results held at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,34 +82,10 @@ def run_kernel(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk
         UnsupportedAxis: a key or value that the kernel cannot run.
     """
     prepared = KernelMarket.of(market.candles, market.start_ms, market.finish_ms)
-    for first in range(0, len(runs), KERNEL_CHUNK):
-        chunk = [run.settings for run in runs[first : first + KERNEL_CHUNK]]
-        yield from enumerate(_kernel_chunk(prepared, chunk, hands, talk), start=first)
-
-
-def _kernel_chunk(
-    market: KernelMarket, chunk: Sequence[VariantSettings], hands: Hands, talk: Talk
-) -> Iterator[Outcome]:
-    """Yield what each cell came to; if one of them fails, they are run one by one and that one yields its error."""
-    told = 0
-
-    def progress(done: int, of: int) -> None:
-        nonlocal told
-        talk.part(done - told)
-        told = done
-
-    try:
-        yield from run_cells(market, chunk, workers=hands.workers, on_progress=progress, on_message=talk.say)
-        return
-    except SimulationFailed as error:
-        talk.part(-told)
-        if len(chunk) == 1:
-            talk.part(1)
-            yield error
-            return
-    for settings in chunk:
-        told = 0
-        yield from _kernel_chunk(market, [settings], hands, talk)
+    settings = [run.settings for run in runs]
+    for index, outcome in run_each_cell(prepared, settings, workers=hands.workers, on_message=talk.say):
+        talk.part(1)
+        yield index, outcome
 
 
 def _on_ray(market: Market, runs: Sequence[Variant], hands: Hands, talk: Talk) -> Outcomes:
