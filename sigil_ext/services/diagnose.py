@@ -101,7 +101,8 @@ def of_databases(
     every = [p for run in runs for p in run.positions]
     if not every:
         raise UsageError(
-            f"no closed position in the database of {', '.join(names)} in that period; sigil positions --all lists what is there"
+            f"no closed position in the database of {', '.join(names)} in that period; sigil positions list --variant {names[0]} "
+            "shows what is there"
         )
     start, finish = min(p.opened_at_ms for p in every), max(p.closed_at_ms for p in every)
     intervals: dict[str, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -109,8 +110,8 @@ def test_the_earlier_bots_closed_rows_are_diagnosed_as_far_as_they_go(sigil, emp
     assert [s["symbol"] for s in run["offenders"]["symbols"]] == ["DOGS-USDT", "TST-USDT"]
     assert run["noise"]["random"] is None
     parts = {p["name"]: p["usd"] for p in run["parts"]["parts"]}
-    assert sum(parts.values()) == pytest.approx(run["net_usd"])
-    assert parts["geometry"] == 0.0
+    assert sum(usd for usd in parts.values() if usd is not None) == pytest.approx(run["net_usd"])
+    assert parts["geometry"] is None
     assert any("4 of 4 positions have no candles" in note for note in run["notes"])
 
 
@@ -143,3 +144,5 @@ def test_a_database_without_a_closed_position_says_so(sigil, empty_project, data
     ran = sigil("diagnose", "hard-stops", "--database", "--variant", "baseline", project=empty_project)
     assert ran.status == 2
     assert "no closed position in the database of baseline" in ran.err
+    (offered,) = re.findall(r"sigil (positions list --variant baseline)", ran.err)
+    assert sigil(*offered.split(), project=empty_project).status == 0

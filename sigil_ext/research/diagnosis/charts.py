@@ -67,7 +67,7 @@ def noise_of_all(runs: Sequence[Run]) -> Figure | None:
 
 def parts(run: Run) -> Figure:
     """From nothing to the net result, a part at a time."""
-    found = run["parts"]["parts"]
+    found = [p for p in run["parts"]["parts"] if p["usd"] is not None]
     trace = {
         "type": "waterfall", "x": [*(p["name"].replace("_", " ") for p in found), "net"],
         "measure": [*("relative" for _ in found), "total"], "y": [*(_r(p["usd"]) for p in found), _r(run["net_usd"])],

@@ -93,8 +93,16 @@ def climb(rule: ExitRule, positions: Sequence[Position], candles: Candles) -> tu
 
 
 def line(found: Rung, first: Rung, positions: Sequence[Position], noise: Noise | None, *, seed: int) -> dict[str, Any]:
-    """Return the figures of a rung, against `first`, the rule as set. `noise`: of these very positions, None not to say."""
+    """Return the figures of a rung, against `first`, the rule as set; NaN and None where no position could be walked.
+
+    Args:
+        noise: of these very positions, None not to say.
+    """
     n = len(positions)
+
+    def counted(reason: str) -> int | None:
+        return reasons.count(reason) if n else None
+
     reasons = [w.reason for w in found.walked]
     wins, losses = found.net_usd[found.net_usd > 0], found.net_usd[found.net_usd < 0]
     mean_win = float(wins.mean()) if len(wins) else math.nan
@@ -108,18 +116,18 @@ def line(found: Rung, first: Rung, positions: Sequence[Position], noise: Noise |
         "value": found.value,
         "positions": n,
         "stop_pct": float(np.median(widths)) if n else math.nan,
-        "hard_stops": int(stopped.sum()),
+        "hard_stops": counted("hard_stop"),
         "hard_stop_share": float(stopped.mean()) if n else math.nan,
-        "hard_stop_usd": float(found.net_usd[stopped].sum()),
+        "hard_stop_usd": float(found.net_usd[stopped].sum()) if n else math.nan,
         "noise_share": shares[0],
-        "trails": reasons.count("atr_trail"),
-        "flat": reasons.count("flat_no_move"),
-        "open_at_end": reasons.count("session_end"),
+        "trails": counted("atr_trail"),
+        "flat": counted("flat_no_move"),
+        "open_at_end": counted("session_end"),
         "win_rate": len(wins) / n if n else math.nan,
         "win_rate_needed": win_rate_needed(mean_win, mean_loss),
         "mean_win_usd": mean_win,
         "mean_loss_usd": -mean_loss,
-        "net_usd": float(found.net_usd.sum()),
+        "net_usd": float(found.net_usd.sum()) if n else math.nan,
         "mean_net_pct": float((found.net_usd / found.notional_usd).mean() * 100) if n else math.nan,
         "mean_r": float((found.net_usd / found.risk_usd).mean()) if n else math.nan,
         "against_as_set": careful_total(

@@ -117,6 +117,8 @@ def _run(index: int, run: Run, figures: dict[str, Any]) -> str:
 
 def _walked(run: Run) -> str:
     walk = run["walk"]
+    if not walk["walked"]:
+        return "No position could be walked again: what other stops and trails would have made is not known."
     return (
         f"{walk['same']:,} of {walk['walked']:,} positions end as they did in fact, to the minute, when they are walked again "
         "under the rule as set. A walk knows no cash, no other position and no breaker."

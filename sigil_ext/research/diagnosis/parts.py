@@ -6,6 +6,7 @@ share goes to the one that is taken off first. Start at `decompose`; `PARTS` is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,7 @@ from sigil_ext.research.diagnosis.entries import Buy, Position, Run
 from sigil_ext.research.diagnosis.ladder import by_day
 from sigil_ext.research.diagnosis.noise import Noise, drawable
 from sigil_ext.research.diagnosis.walk import walk
-from sigil_ext.research.statistics import careful_total
+from sigil_ext.research.statistics import Estimate, careful_total
 from sigil_ext.rules.indicators import CLOSE, LOW, OPEN
 from sigil_ext.rules.protections import active_bar, after_hard_stop, with_cooldown
 from sigil_ext.rules.stops import stop_price
@@ -41,7 +42,9 @@ PARTS: dict[str, str] = {
     "market": "what those random entries made: the market, without costs",
     "no_candles": "P&L after sizing of positions without candles or ended by hand, of which no more can be said",
 }
+DARK = "no entry that is kept has candles"
 DRAWS = 200  # holding times, and random entries, for each entry
+WALKED = ("payoff", "geometry", "entry", "market")  # what only candles can tell
 NO_STOP = 100.0  # percent: a price that is never reached
 
 
@@ -88,7 +91,7 @@ class _Entry:
 def decompose(run: Run, candles: Candles, noise: Noise, today: Today, *, seed: int) -> dict[str, Any]:
     """Return the parts of the run's net result in order: USD, interval by day, and what they were computed with.
 
-    Holding times are those of the noise band: of the run's positions that were not hard-stopped.
+    A part that takes candles is None where no entry has them. Holding times are those of the noise band: of the run's positions that were not hard-stopped.
     """
     positions = run.positions
     n = len(positions)
@@ -99,6 +102,7 @@ def decompose(run: Run, candles: Candles, noise: Noise, today: Today, *, seed: i
     after = {name: np.zeros(n) for name in ("kept", "equal", "stopped", "held", "random", "dark")}
     drawn = np.random.default_rng(seed)
     reached = {int(i) for i in noise.places}
+    lit = False
     for e in kept:
         p = positions[e.place]
         after["kept"][e.place] += e.buy.qty * e.buy.price * e.move
@@ -106,6 +110,7 @@ def decompose(run: Run, candles: Candles, noise: Noise, today: Today, *, seed: i
         if e.place not in reached or p.by_hand:
             after["dark"][e.place] += dollars * e.move
             continue
+        lit = True
         for name, move in zip(("stopped", "held", "random"), _without_rules(e, p, candles, noise, drawn), strict=True):
             after[name][e.place] += dollars * move
     values = {
@@ -121,7 +126,9 @@ def decompose(run: Run, candles: Candles, noise: Noise, today: Today, *, seed: i
     return {
         "net_usd": float(net.sum()),
         "parts": [
-            {"name": name, "usd": float(v.sum()), "interval": _interval(run, v, seed), "means": PARTS[name]}
+            {"name": name, "means": PARTS[name], "usd": float(v.sum()), "interval": _interval(run, v, seed)}
+            if lit or name not in WALKED
+            else {"name": name, "means": PARTS[name], "usd": None, "interval": Estimate(math.nan, reason=DARK).document()}
             for name, v in values.items()
             if name != "no_candles" or v.any()
         ],

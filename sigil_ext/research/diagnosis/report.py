@@ -146,12 +146,20 @@ def _by_symbol(
             "stop_pct": figures.spread(stops[here])["median"], "atr_pct": figures.spread(atrs[here])["median"],
             "stop_atr": figures.spread((stops / atrs)[here])["median"],
             "noise_random": touched[0], "noise_own": touched[3],
-            "as_set_usd": float(first.net_usd[mine].sum()), "at_1_5_atr_usd": float(near.net_usd[mine].sum()),
-            "at_2_5_atr_usd": float(far.net_usd[mine].sum()),
-            "at_1_5_atr_hard_stops": sum(w.reason == "hard_stop" for w, m in zip(near.walked, mine, strict=True) if m),
-            "at_2_5_atr_hard_stops": sum(w.reason == "hard_stop" for w, m in zip(far.walked, mine, strict=True) if m),
+            "walked": int(mine.sum()), "as_set_usd": _sum(first, mine),
+            "at_1_5_atr_usd": _sum(near, mine), "at_2_5_atr_usd": _sum(far, mine),
+            "at_1_5_atr_hard_stops": _hard_stops(near, mine), "at_2_5_atr_hard_stops": _hard_stops(far, mine),
         })  # fmt: skip
     return sorted(lines, key=lambda x: (x["hard_stop_usd"], x["symbol"]))
+
+
+def _sum(found: Rung, mine: NDArray[np.bool_]) -> float:
+    """Return what the positions `mine` made; NaN where none of them could be walked."""
+    return float(found.net_usd[mine].sum()) if mine.any() else math.nan
+
+
+def _hard_stops(found: Rung, mine: NDArray[np.bool_]) -> int | None:
+    return sum(w.reason == "hard_stop" for w, m in zip(found.walked, mine, strict=True) if m) if mine.any() else None
 
 
 def _of(noise: Noise, places: Sequence[int]) -> Noise:

@@ -72,7 +72,7 @@ def _ladder(run: Mapping[str, Any]) -> str | None:
 
 
 def _parts(run: Mapping[str, Any]) -> str:
-    parts = sorted(run["parts"]["parts"], key=lambda p: p["usd"])
+    parts = sorted((p for p in run["parts"]["parts"] if p["usd"] is not None), key=lambda p: p["usd"])
     worst = ", ".join(f"{p['name'].replace('_', ' ')} {_usd(p['usd'])}" for p in parts[:3] if p["usd"] < -0.005)
     best = ", ".join(f"{p['name'].replace('_', ' ')} {_usd(p['usd'])}" for p in reversed(parts) if p["usd"] > 0.005)
     return f"Cut into parts that add up, in a stated order: {worst or 'no part lost'}" + (f"; {best}." if best else ".")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from sigil_ext.entrypoints.cli.diagnose_tables import print_diagnosis
 from sigil_ext.research.diagnosis import ExitRule, Run, diagnose
 from sigil_ext.research.diagnosis.page import render_page
 from sigil_ext.research.diagnosis.walk import walk
@@ -99,3 +102,27 @@ def test_a_run_without_positions_or_without_candles_is_diagnosed_as_far_as_it_go
     assert not any("nan" in s for s in run["sentences"])
     assert run["notes"]
     assert "<h1>" in render_page(document)
+
+
+def test_what_was_not_computed_is_empty_and_never_zero(today):
+    """Two symbols, one without candles; then nothing but that one."""
+    seen, dark = lived(30.0), position(31.0, symbol="DARK-USDT", pnl=-3.0)
+    (run,) = told([Run("legacy", (seen, dark), RULE, {})], today)["runs"]
+    lines = {s["symbol"]: s for s in run["by_symbol"]}
+    assert lines["TST-USDT"]["as_set_usd"] == pytest.approx(seen.pnl_usd)
+    assert (lines["TST-USDT"]["walked"], lines["DARK-USDT"]["walked"]) == (1, 0)
+    walked = ("as_set_usd", "at_1_5_atr_usd", "at_2_5_atr_usd", "at_1_5_atr_hard_stops", "at_2_5_atr_hard_stops")
+    assert [lines["DARK-USDT"][key] for key in walked] == [None] * 5
+
+    document = told([Run("legacy", (dark,), RULE, {})], today)
+    (run,) = document["runs"]
+    for line in (*run["ladder"], *run["trails"]):
+        assert line["net_usd"] is line["hard_stops"] is line["hard_stop_usd"] is line["open_at_end"] is None
+    parts = {p["name"]: p["usd"] for p in run["parts"]["parts"]}
+    assert [name for name, usd in parts.items() if usd is None] == ["payoff", "geometry", "entry", "market"]
+    assert sum(usd for usd in parts.values() if usd is not None) == pytest.approx(run["net_usd"])
+    assert any("no candles -$3.00" in s for s in run["sentences"])
+    console = Console(file=io.StringIO(), width=200)
+    print_diagnosis(console, document)
+    for said in (render_page(document), console.file.getvalue()):
+        assert said.count("n/a") > 100
