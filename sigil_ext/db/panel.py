@@ -43,6 +43,7 @@ Reading = Literal[
 ]
 Look = Literal[
     "here",
+    "known",
     "since",
     "equity_since",
     "positions",

@@ -10,6 +10,7 @@ databases are the record, a stream is none: what happened while nobody looked is
 from __future__ import annotations
 
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -24,19 +25,21 @@ from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.panel import looked
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.symbols import store_symbol
+from sigil_ext.services.event_marks import Mark
 
 KEPT = 10_000
 MOST_AT_ONCE = 1000
-_MARKS = ("signals", "protections", "acts", "requests", "scans", "alerts", "audits", "probes", "equity")
-_MARK_OF = dict(
-    zip(("signal", "protection", "act", "request", "scan", "alert", "audit", "probe"), _MARKS[:-1], strict=True)
+BEHIND = 1000  # numbers before the end of a table that a stream asks for again when it begins
+_TABLES = ("signals", "protections", "acts", "requests", "scans", "alerts", "audits", "probes", "positions")
+_TABLE_OF = dict(
+    zip(("signal", "protection", "act", "request", "scan", "alert", "audit", "probe"), _TABLES[:-1], strict=True)
 )
 _POSITION = (
     "id", "symbol", "status", "opened_at", "closed_at", "entry_price", "exit_price", "qty", "stop_price", "trail_armed",
     "exit_reason", "pnl_usd",
 )  # fmt: skip
 KINDS = (
-    *_MARK_OF,
+    *_TABLE_OF,
     "position_opened",
     "position_changed",
     "position_closed",
@@ -76,13 +79,31 @@ class Event:
 Listener = Callable[[Event, str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """Where the tables of a database end, and which transactions run there."""
+
+    ends: dict[str, int]
+    oldest_running: int
+    next_transaction: int
+    equity_at: datetime | None
+
+    @classmethod
+    def of(cls, database: Database) -> _Here:
+        *ends, oldest_running, next_transaction, equity_at = looked(database, "here")[0]
+        return cls(dict(zip(_TABLES, ends, strict=True)), oldest_running, next_transaction, equity_at)
+
+
 class Watch:
-    """Finds what is new in one variant's database since the last look. The first look only notes where the tables end."""
+    """Finds what is new in one variant's database since the last look. The first look only notes where the tables end.
+
+    Each row is found once, also if its transaction committed after others that have higher numbers.
+    """
 
     def __init__(self) -> None:
-        self._marks: dict[str, Any] | None = None
+        self._marks: dict[str, Mark] = {}
         self._positions: dict[int, tuple[Any, ...]] = {}
-        self._newest_position = 0
+        self._equity_at: datetime | None = None
         self._state: tuple[Any, Any] | None = None
 
     def look(self, database: Database) -> list[Happened]:
@@ -90,82 +111,95 @@ class Watch:
 
         A look that fails leaves everything for the next one.
         """
-        before = (
-            dict(self._marks) if self._marks is not None else None,
-            self._newest_position,
-            self._positions,
-            self._state,
-        )
+        before = self._marks, self._positions, self._equity_at, self._state
+        self._marks = dict(self._marks)
         try:
             with database.one_transaction():
-                if self._marks is None or self._is_another(database):
-                    self._begin(database)
+                here = _Here.of(database)
+                if not self._marks or self._is_another(here):
+                    self._begin(database, here)
                     return []
+                now_s = time.monotonic()
+                for name, mark in self._marks.items():
+                    self._marks[name] = mark.dated(here.next_transaction, now_s)
                 return [
-                    *self._rows(database),
-                    *self._changed_positions(database),
+                    *self._rows(database, here, now_s),
+                    *self._changed_positions(database, here, now_s),
                     *self._equity(database),
                     *self._standing(database),
                 ]
         except BaseException:
-            self._marks, self._newest_position, self._positions, self._state = before
+            self._marks, self._positions, self._equity_at, self._state = before
             raise
 
-    def _is_another(self, database: Database) -> bool:
-        """Return whether a table ends before the mark: somebody put another database in the place of the old one."""
-        assert self._marks is not None
-        here = dict(zip(_MARKS, looked(database, "here")[0], strict=True))
-        return any(here[name] < self._marks[name] for name in _MARK_OF.values())
+    def passed_over(self, table: str) -> int:
+        """Return how many stretches of numbers of a table may still come."""
+        return len(self._marks[table].gaps)
 
-    def _begin(self, database: Database) -> None:
-        self._marks = dict(zip(_MARKS, looked(database, "here")[0], strict=True))
+    def _is_another(self, here: _Here) -> bool:
+        """Return whether a table ends before the mark: somebody put another database in the place of the old one."""
+        return any(here.ends[name] < self._marks[name].last for name in _TABLE_OF.values())
+
+    def _begin(self, database: Database, here: _Here) -> None:
+        starts = {name: max(end - BEHIND, 0) for name, end in here.ends.items()}
+        known: dict[str, list[int]] = {name: [] for name in starts}
+        for name, number in looked(database, "known", **starts):
+            known[name].append(number)
         held = looked(database, "positions", variant=database.variant, watched=[])
         self._positions = {row[0]: row for row in held}
-        with database.transaction() as cur:
-            cur.execute("SELECT coalesce(max(id), 0) FROM micro_positions")
-            self._newest_position = cur.fetchone()[0]  # type: ignore[index]
+        known["positions"] += [number for number in self._positions if number > starts["positions"]]
+        self._marks = {name: Mark(start).read(known[name]) for name, start in starts.items()}
+        self._equity_at = here.equity_at
         self._state = _state(database)
 
-    def _rows(self, database: Database) -> list[Happened]:
-        assert self._marks is not None
+    def _rows(self, database: Database, here: _Here, now_s: float) -> list[Happened]:
         found = []
-        for kind, key, at, data in looked(database, "since", **self._marks, limit=MOST_AT_ONCE):
-            self._marks[_MARK_OF[kind]] = key
+        numbers: dict[str, list[int]] = {name: [] for name in _TABLE_OF.values()}
+        unread = {name: self._marks[name].unread() for name in numbers}
+        rows = looked(database, "since", **unread, limit=MOST_AT_ONCE)
+        for kind, key, at, data in rows:
+            numbers[_TABLE_OF[kind]].append(key)
             if data.get("symbol"):
                 data["symbol"] = store_symbol(data["symbol"])
             for field_name in data.keys() & {"expires_at", "ban_until"}:
                 if data[field_name] is not None:
                     data[field_name] = data[field_name].replace("+00:00", "Z")
             found.append(Happened(database.variant, kind, at, data))
+        for name, read in numbers.items():
+            self._read(name, read, here, now_s, all_of_them=len(rows) < MOST_AT_ONCE)
         return found
 
-    def _changed_positions(self, database: Database) -> list[Happened]:
+    def _read(self, name: str, numbers: Iterable[int], here: _Here, now_s: float, *, all_of_them: bool) -> None:
+        mark = self._marks[name].read(numbers)
+        self._marks[name] = mark.settled(here.oldest_running, now_s) if all_of_them else mark
+
+    def _changed_positions(self, database: Database, here: _Here, now_s: float) -> list[Happened]:
         fresh = looked(
-            database, "new_positions", variant=database.variant, positions=self._newest_position, limit=MOST_AT_ONCE
-        )
+            database, "new_positions", variant=database.variant, positions=self._marks["positions"].unread(),
+            limit=MOST_AT_ONCE,
+        )  # fmt: skip
         seen = looked(database, "positions", variant=database.variant, watched=list(self._positions))
         now = {row[0]: row for row in [*fresh, *seen]}
         found = []
         for number, row in now.items():
             before = self._positions.get(number)
-            if before is None and number > self._newest_position:
+            if before is None:
                 found.append(_position(database, "position_opened", row))
             if row[2] != "open":
                 if before is None or before[2] == "open":
                     found.append(_position(database, "position_closed", row))
             elif before is not None and row != before:
                 found.append(_position(database, "position_changed", row))
-        self._newest_position = max([self._newest_position, *now])
+        self._read("positions", now, here, now_s, all_of_them=len(fresh) < MOST_AT_ONCE)
         self._positions = {number: row for number, row in now.items() if row[2] == "open"}
         return found
 
     def _equity(self, database: Database) -> list[Happened]:
-        assert self._marks is not None
-        found = looked(database, "equity_since", equity=self._marks["equity"])
+        found = looked(database, "equity_since", equity=self._equity_at)
         if not found:
             return []
         at, equity, cash, positions, count = found[0]
-        self._marks["equity"] = at
+        self._equity_at = at
         data = {"equity_usd": equity, "cash_usd": cash, "positions_usd": positions, "open_positions": count}
         return [Happened(database.variant, "equity", at, data)]
 

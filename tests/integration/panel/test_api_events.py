@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.rules.types import Entry, Exit
+from sigil_ext.services.event_marks import MOST_GAPS, SETTLED_AFTER_S, Mark
 from sigil_ext.services.events import KEPT, Happened, Stream, Watch
 from tests.panel_server import API, TOKEN, bearer
 
@@ -264,3 +265,109 @@ def test_another_database_in_the_place_of_the_old_one_is_begun_anew(database, ne
     PostgresStore(fresh).pause(at=NOON, actor="eva", reason="x")
     assert {h.kind for h in watch.look(fresh)} == {"act", "breaker"}
     fresh.close()
+
+
+# --- transactions that commit in another order than they took their numbers ---------------------------------------------
+
+ACT = "INSERT INTO operator_acts (at, actor, act, reason) VALUES (now(), 'eva', 'pause', %s)"
+
+
+@contextmanager
+def two_links(database):
+    with closing(database.connect()) as first, closing(database.connect()) as second:
+        yield first, second
+
+
+def reasons(found: list[Happened]) -> list[str]:
+    return [h.data["reason"] for h in found if h.kind == "act"]
+
+
+def write(link, reason: str) -> None:
+    with link.cursor() as cur:
+        cur.execute(ACT, (reason,))
+
+
+def test_who_commits_late_is_told_late_once_and_by_its_own_number(panel, own):
+    with listening(panel, "?kind=act") as link, two_links(own) as (first, second):
+        write(first, "took its number first")
+        write(second, "committed first")
+        second.commit()
+        (early,) = heard(link, 1)
+        first.commit()
+        (late,) = heard(link, 1)
+        write(second, "the last")
+        second.commit()
+        (last,) = heard(link, 1)
+    assert [e["data"]["reason"] for e in (early, late, last)] == [
+        "committed first", "took its number first", "the last",
+    ]  # fmt: skip
+    assert int(late["data"]["id"]) < int(early["data"]["id"])
+    assert (late["prev"], last["prev"]) == (early["seq"], late["seq"])
+
+
+def test_whoever_writes_when_the_stream_begins_is_told_too(database):
+    watch = Watch()
+    with two_links(database) as (first, second):
+        write(first, "began before the stream")
+        write(second, "was there before the stream")
+        second.commit()
+        assert watch.look(database) == []
+        first.commit()
+        assert reasons(watch.look(database)) == ["began before the stream"]
+        assert watch.look(database) == []
+
+
+def test_a_position_that_is_committed_late_is_told_though_it_is_closed_already(database):
+    watch = Watch()
+    watch.look(database)
+    with two_links(database) as (first, second):
+        number = position(first, "AAA-USDT")
+        with first.cursor() as cur:
+            cur.execute("UPDATE micro_positions SET status = 'closed', closed_at = now() WHERE id = %s", (number,))
+        later = position(second, "BBB-USDT")
+        second.commit()
+        assert [(h.kind, h.data["id"]) for h in watch.look(database)] == [("position_opened", str(later))]
+        first.commit()
+        assert [(h.kind, h.data["id"]) for h in watch.look(database)] == [
+            ("position_opened", str(number)), ("position_closed", str(number)),
+        ]  # fmt: skip
+    assert watch.look(database) == []
+
+
+def position(link, symbol: str) -> int:
+    with link.cursor() as cur:
+        cur.execute(
+            "INSERT INTO micro_positions (symbol, qty, entry_price, variant_id) VALUES (%s, 1, 1, 'baseline') RETURNING id",
+            (symbol,),
+        )
+        number: int = cur.fetchone()[0]
+        return number
+
+
+def test_a_number_that_nobody_took_is_given_up_once_all_who_might_have_are_gone(database, monkeypatch):
+    monkeypatch.setattr("sigil_ext.services.event_marks.SETTLED_AFTER_S", 0.0)
+    watch = Watch()
+    watch.look(database)
+    with two_links(database) as (first, second):
+        write(first, "undone")
+        write(second, "stays")
+        second.commit()
+        assert reasons(watch.look(database)) == ["stays"]
+        watch.look(database)
+        assert watch.passed_over("acts") == 1
+        first.rollback()
+        watch.look(database)
+        assert watch.passed_over("acts") == 0
+
+
+def test_numbers_that_were_passed_over_are_asked_for_until_they_came_or_cannot_come():
+    mark = Mark(10).read([12, 15, 11])
+    assert (mark.last, mark.unread()) == (15, "{[13,14],[16,)}")
+    mark = mark.dated(500, 0.0).read([13, 20])
+    assert mark.unread() == "{[14,14],[16,19],[21,)}"
+    mark = mark.settled(oldest_running=499, now_s=1e6)
+    assert mark.unread() == "{[14,14],[16,19],[21,)}"
+    assert mark.settled(oldest_running=500, now_s=SETTLED_AFTER_S / 2) == mark
+    assert mark.settled(oldest_running=500, now_s=SETTLED_AFTER_S).unread() == "{[16,19],[21,)}"
+    assert Mark(0).read(range(2, 4 * MOST_GAPS, 2)).unread().count("[") == MOST_GAPS + 1
+    assert Mark(0).read([5]).read([3]).unread() == "{[1,2],[4,4],[6,)}"
