@@ -44,8 +44,13 @@ class Superiority:
         }  # fmt: skip
 
 
-def superior_to_nothing(daily: Floats, *, seed: int, reps: int = REPS, block_days: float | None = None) -> Superiority:
+def superior_to_nothing(
+    daily: Floats, *, seed: int, reps: int = REPS, block_days: float | None = None, shown: int | None = None
+) -> Superiority:
     """Test whether the best mean of (days, cells) exceeds 0, all cells taken into account.
+
+    With `shown`, the best of the first so many columns is judged, and luck has all of them to choose from: a cell that
+    was found by trying others is no surer when it is shown alone.
 
     A p-value is (samples at least as good + 1) / (samples + 1), never 0. Cells without spread count for nothing: they
     did not trade. Block length: `block_length` of the mean over all cells.
@@ -54,8 +59,9 @@ def superior_to_nothing(daily: Floats, *, seed: int, reps: int = REPS, block_day
     days = len(cells)
     if days < FEW_DAYS:
         return _unknown(f"{days} day(s) are too few; it needs {FEW_DAYS}")
-    moving = cells[:, np.ptp(cells, axis=0) > 1e-12 * np.abs(cells).max(axis=0)]
-    if not moving.shape[1]:
+    moves = np.ptp(cells, axis=0) > 1e-12 * np.abs(cells).max(axis=0)
+    moving, candidates = cells[:, moves], int(moves[:shown].sum())
+    if not candidates:
         return _unknown("no cell has days that differ")
     block = block_length(moving.mean(axis=1)) if block_days is None else block_days
     mean = moving.mean(axis=0)
@@ -65,7 +71,7 @@ def superior_to_nothing(daily: Floats, *, seed: int, reps: int = REPS, block_day
     centre = np.where(relevant, mean, 0.0)
     picked = drawn_days(days, block, reps, seed)
     weights = np.array([np.bincount(row, minlength=days) for row in picked], dtype=np.float64) / days
-    best, best_t = mean.max(), max(0.0, float((mean / spread).max()))
+    best, best_t = mean[:candidates].max(), max(0.0, float((mean / spread)[:candidates].max()))
     as_good = as_good_t = 0
     step = max(1, VALUES_AT_ONCE // moving.shape[1])
     for first in range(0, reps, step):
