@@ -17,10 +17,11 @@ import structlog
 
 from sigil_ext.bridge.candle_files import load_candles
 from sigil_ext.db import embedded
+from sigil_ext.paper.conduct import Beginning, Conduct
 from sigil_ext.paper.exchange_feed import ExchangeFeed
 from sigil_ext.paper.feed import MINUTE_MS
 from sigil_ext.paper.loop import run
-from sigil_ext.paper.session import Beginning, Conduct, PaperSession
+from sigil_ext.paper.session import PaperSession
 from sigil_ext.research.backtest_report import trade_row
 from sigil_ext.services.database import open_database
 from sigil_ext.services.paper import elsewhere

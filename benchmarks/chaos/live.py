@@ -33,8 +33,9 @@ from sigil_ext.db.connection import Database
 
 def session(options: argparse.Namespace, log: Path, result: Path) -> None:
     """Be the session, in this process: say of each minute whether the database was lost, write the trades at the end."""
+    from sigil_ext.paper.conduct import Conduct
     from sigil_ext.paper.loop import run
-    from sigil_ext.paper.session import Conduct, PaperSession
+    from sigil_ext.paper.session import PaperSession
     from sigil_ext.research.backtest_report import trade_row
     from sigil_ext.services.backtest import parse_instant
     from sigil_ext.services.database import open_database

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 def open_session(options: argparse.Namespace, rows: dict[str, Any], *, anew: bool) -> PaperSession:
     """Return a session that behaves as live, begun on the made-up market or gone on with."""
-    from sigil_ext.paper.session import Beginning, Conduct, PaperSession
+    from sigil_ext.paper.conduct import Beginning, Conduct
+    from sigil_ext.paper.session import PaperSession
     from sigil_ext.services.database import open_database
     from sigil_ext.settings.overlays import load_variant
     from sigil_ext.settings.project import find_project
@@ -144,8 +145,9 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     from sigil_ext.bridge.paper_host import PaperHost
     from sigil_ext.bridge.simulate import SimulationRequest, simulate
     from sigil_ext.db.memory_store import MemoryStore
+    from sigil_ext.paper.conduct import Beginning, Conduct
     from sigil_ext.paper.replay_feed import ReplayFeed
-    from sigil_ext.paper.session import Beginning, Conduct, PaperSession
+    from sigil_ext.paper.session import PaperSession
     from sigil_ext.services.database import open_database
     from sigil_ext.services.paper_feeds import GROUP_MINUTES
     from sigil_ext.settings.overlays import load_variant

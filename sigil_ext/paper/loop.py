@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import structlog
 
+from sigil_ext.bridge.records import Trade
 from sigil_ext.errors import DatabaseUnavailable, LockHeld, StrategyFailed
 from sigil_ext.paper.feed import ClosedMinute, Feed
-from sigil_ext.paper.session import PaperSession, SessionReport
+from sigil_ext.paper.session import PaperSession
 
 RETRY_S = 0.5
 BREATHE_EVERY = 10
@@ -21,6 +23,19 @@ LOCK_PATIENCE_S = 60.0
 BY_A_PERSON = "stopped by a person"
 
 log = structlog.get_logger("sigil.paper")
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """What a session did in this process: minutes rebuilt and processed, and every trade since its record began."""
+
+    rebuilt: int
+    processed: int
+    trades: list[Trade]
+    cash: float
+    equity: float
+    open_positions: int
+    finished: bool
 
 
 async def run(

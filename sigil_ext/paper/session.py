@@ -2,76 +2,40 @@
 
 The minute's candles, every fill, stop, refusal, scan and protection, the heartbeat and the alerts are committed together or
 not at all: a process that is killed at any instant has either processed a minute or not begun it. Minutes of a recording at
-full speed may share a transaction, which ends with the minute in which something is entered or left. Start at
+full speed may share a transaction (`minute_group.py`), which ends at the latest with one that somebody waits for. Start at
 `PaperSession.process`; `loop.py` feeds it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-import psycopg2
 import structlog
-from numpy.typing import NDArray
-from psycopg2.extensions import connection, cursor
+from psycopg2.extensions import connection
 
-from sigil_ext.bridge.checkpoint import pack
-from sigil_ext.bridge.records import Trade
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal, RecordedSession, Request
 from sigil_ext.errors import DatabaseUnavailable, LockHeld, UsageError
+from sigil_ext.instants import utc
 from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
+from sigil_ext.paper.checkpoints import Checkpoints
+from sigil_ext.paper.conduct import Beginning, Conduct
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
+from sigil_ext.paper.feed_outage import FeedOutage
 from sigil_ext.paper.hosts import SessionHost, Subject, bar_minutes, begin, go_live, new_host, same_subject
+from sigil_ext.paper.minute_group import MinuteGroup
 from sigil_ext.paper.recorder import MinuteRecord, Recorder
+from sigil_ext.paper.requests import Requests
 from sigil_ext.rules import messages
-from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import Protection
 
 SAY_EVERY_S = 60.0
-ASK_EVERY_S = 0.2
-SAVE_PATIENCE_S = 30.0
 LOCK_PATIENCE = timedelta(seconds=60)
-FEED_PATIENCE = timedelta(seconds=90)  # exchanges cut a connection every day; back within this, nobody is told
-CHECKPOINT_EVERY = 240  # minutes: what a restart replays at most; a few seconds with a hundred symbols
-# Of a session that groups its minutes: what a kill sends it back by at most, and how often it saves its state.
-GROUP_S = 0.25
-GROUPED_CHECKPOINT_EVERY = 18 * CHECKPOINT_EVERY
 
 log = structlog.get_logger("sigil.paper")
-
-
-@dataclass(frozen=True, slots=True)
-class Beginning:
-    """What a new session starts from; a recorded one keeps its own."""
-
-    symbols: Sequence[str]
-    start_ms: int
-    warmup: Mapping[str, NDArray[np.float64]]
-    trades_from_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """How a session behaves.
-
-    `patient`: a lost database stops time until it is back (recordings); otherwise exits are tracked meanwhile (live).
-    `alerts`: write to the outbox. `durable`: wait for the disk at each commit. `group`: minutes that may share a
-    transaction, of a recording that does not wait for anything; 1: each has its own.
-    """
-
-    feed: str = "replay"
-    patient: bool = True
-    alerts: bool = False
-    durable: bool = False
-    group: int = 1
 
 
 class PaperSession:
@@ -95,32 +59,27 @@ class PaperSession:
         self.heartbeat = Heartbeat(database)
         self._bar_ms = bar_minutes(variant) * MINUTE_MS
         self._recorder = Recorder(database, conduct.feed, self._bar_ms)
-        self._group: list[MinuteRecord] = []
-        self._group_began = 0.0
-        self._group_most = conduct.group
-        self.ahead = (
-            False  # minutes were processed that were not committed and never will be; `reopen` goes back to them
-        )
+        self._group = MinuteGroup(database, conduct.group)
+        self._outage = FeedOutage(variant.name, conduct.feed, now)
+        self._requests = Requests(self.journal, variant.name, conduct.feed)
+        self._checkpoints = Checkpoints(self.journal, variant.name)
         self.processed = self.rebuilt = 0
         self.last_ms: int | None = None
         self.lost_since: datetime | None = None
         self._now = now
-        self._feed_lost_since: datetime | None = None
-        self._feed_lost_told = False
-        self._feed_lost_why = ""
         self._kept: list[tuple[ClosedMinute, list[FeedEvent]]] = []
         self._whole = False
         self._decided_ms = 0
         self._link: connection | None = None
-        self._cursor: cursor
-        self._checkpoint_ms: int | None = None
         self.host: SessionHost
         self._hosted = False
         self._said = time.monotonic()
-        self._asked = 0.0
-        self._saver = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
-        self._saving: Future[None] | None = None
         self._untold: list[FeedEvent] = []
+
+    @property
+    def ahead(self) -> bool:
+        """Whether minutes were processed that were not committed and never will be; `reopen` goes back to them."""
+        return self._group.ahead
 
     # --- begin and end --------------------------------------------------------------------------------------------
 
@@ -189,8 +148,7 @@ class PaperSession:
 
     def close(self) -> None:
         """Give the lock back, when a checkpoint that is being written is there."""
-        if self._saving is not None:
-            wait([self._saving], timeout=SAVE_PATIENCE_S)
+        self._checkpoints.wait()
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -206,12 +164,12 @@ class PaperSession:
         """
         events = [*self._untold, *events]
         self._untold = []
-        waited_for_feed = self._feed_lost_told
+        waited_for_feed = self._outage.told
         if self.lost_since is not None:
             self.try_return()
         if self.lost_since is None:
             try:
-                if self._group_most > 1:
+                if self._group.most > 1:
                     self._gather(minute, events)
                 else:
                     self._write(minute, events)
@@ -222,10 +180,10 @@ class PaperSession:
         if self.lost_since is not None:
             self._track(minute, events)
         self.last_ms = minute.open_ms
-        if self._group_most == 1:
+        if self._group.most == 1:
             self.processed += 1
         try:
-            if waited_for_feed and not self._feed_lost_told and self.lost_since is None:
+            if waited_for_feed and not self._outage.told and self.lost_since is None:
                 self._say("running")
             self._save_checkpoint(minute.open_ms)
         except DatabaseUnavailable as error:
@@ -245,20 +203,11 @@ class PaperSession:
         """Decide a minute in the transaction of those before it, and commit them all when it is time."""
         assert self._link is not None
         record = MinuteRecord(minute, events=list(events))
-        if not self._group:
-            self._group_began = time.monotonic()
-            self._cursor = self.database.open_transaction(self._link)
-        try:
-            with self.database.part_of(self._cursor):
-                self._decide(record)
+        with self._group.part(self._link):
+            self._decide(record)
             if self.store.lost:
                 raise DatabaseUnavailable(f"lost the {self.database.address.place} within a minute")
-        except BaseException:
-            self._undo()
-            raise
-        self._group.append(record)
-        late = time.monotonic() - self._group_began > GROUP_S
-        if record.urgent or late or len(self._group) >= self._group_most:
+        if self._group.add(record):
             self.settle()
 
     def settle(self) -> None:
@@ -267,30 +216,16 @@ class PaperSession:
         Raises:
             DatabaseUnavailable: none of them is known to be committed; call `reopen` when the server is back.
         """
-        if not self._group:
-            return
-        assert self._link is not None
-        try:
-            with self.database.part_of(self._cursor):
-                self._recorder.write(self.recorded, self.store, self._group)
-            self.database.commit(self._link)
-        except BaseException:
-            self._undo()
-            raise
-        self.processed += len(self._group)
-        self._group = []
+        if self._group:
+            assert self._link is not None
+            self.processed += self._group.commit(
+                self._link, lambda records: self._recorder.write(self.recorded, self.store, records)
+            )
 
     def reopen_ungrouped(self) -> None:
         """As `reopen`, and from then on each minute in its own transaction: one of a group could not be processed."""
-        self._group_most = 1
+        self._group.most = 1
         self.reopen()
-
-    def _undo(self) -> None:
-        """Give up what was not committed; the host has gone further than the record, unless it was the first minute."""
-        self.ahead, self._group = bool(self._group), []
-        if self._link is not None and not self._link.closed:
-            with contextlib.suppress(psycopg2.Error):
-                self._link.rollback()
 
     def _track(self, minute: ClosedMinute, events: Sequence[FeedEvent]) -> None:
         """Follow a minute in memory while the database is lost, and keep it: it is processed again when it is back."""
@@ -344,8 +279,8 @@ class PaperSession:
         if minute.candles:
             record.ended = self.host.minute(minute.open_ms, minute.candles)
         self._decided_ms = minute.open_ms
-        for request in self._requests():
-            self._obey(request, record)
+        for request in self._asked_for():
+            self._requests.obey(request, self.host, self._held(), record)
         for position, trade in record.ended:
             if trade.mae_r is not None:
                 self.store.note_excursions(position, trade.mae_r, trade.mfe_r or 0.0)
@@ -354,24 +289,20 @@ class PaperSession:
         if record.ended or (minute.open_ms + MINUTE_MS) % self._bar_ms == 0:
             record.worth = self.host.worth()
         if self.conduct.alerts:
-            at = datetime.fromtimestamp((minute.open_ms + MINUTE_MS) / 1000, UTC)
+            at = utc(minute.open_ms + MINUTE_MS)
             after: dict[str, Protection | None] = {s: self.store.protection(s) for s in touched}
             ident = self.recorded.id
             record.alerts += alerts_of(record.operations, record.ended, at, downtime=minute.downtime, session=ident)
             record.alerts += protection_alerts(record.ended, touched, after, at)
             record.alerts += feed_alerts(record.events)
-            record.alerts += self._feed_is_back(record.events)
-        self._follow_feed(record.events)
+            record.alerts += self._outage.end(record.events, ident)
+        self._outage.follow(record.events)
 
-    def _requests(self) -> list[Request]:
+    def _asked_for(self) -> list[Request]:
         if self.store.lost:
             return []
-        if self.conduct.feed == "replay":  # minutes of a recording may pass by the thousand a second; people do not
-            if time.monotonic() - self._asked < ASK_EVERY_S:
-                return []
-            self._asked = time.monotonic()
         try:
-            return self.journal.requests()
+            return self._requests.waiting()
         except DatabaseUnavailable:
             self.store.lost = True
             return []
@@ -393,42 +324,29 @@ class PaperSession:
             self._lose(error)
 
     def _tell(self, events: Sequence[FeedEvent]) -> None:
-        told = self._feed_lost_told
+        told = self._outage.told
         with self.database.one_transaction(self._link):
             self._recorder.write_events(self.recorded, events)
             if self.conduct.alerts:
-                for alert in (*feed_alerts(events), *self._feed_is_back(events)):
+                for alert in (*feed_alerts(events), *self._outage.end(events, self.recorded.id)):
                     self._recorder.put(alert)
-        self._follow_feed(events)
-        if told and not self._feed_lost_told:
+        self._outage.follow(events)
+        if told and not self._outage.told:
             self._say("running")
 
     def _feed_is_lost(self) -> None:
         """Tell people once that the feed has been lost for a while, and say every minute that the session lives."""
-        since = self._feed_lost_since
-        if since is None or self._now() - since < FEED_PATIENCE:
+        since = self._outage.lasting()
+        if since is None:
             return
-        if not self._feed_lost_told:
+        if not self._outage.told:
             if self.conduct.alerts:
                 with self.database.one_transaction(self._link):
-                    message = messages.feed_lost(feed=self.conduct.feed, detail=self._feed_lost_why)
-                    self._recorder.put(
-                        Alert("feed_lost", since, message, key=f"feed_lost:{self.recorded.id}:{since.isoformat()}")
-                    )
-            self._feed_lost_told = True
+                    self._recorder.put(self._outage.alert(since, self.recorded.id))
+            self._outage.told = True
             self._say("feed_lost")
         elif time.monotonic() - self._said > SAY_EVERY_S:
             self._say("feed_lost")
-
-    def _feed_is_back(self, events: Sequence[FeedEvent]) -> list[Alert]:
-        since = self._feed_lost_since
-        back = next((e for e in events if e.kind == "back"), None)
-        if back is None or since is None or not self._feed_lost_told:
-            return []
-        at = datetime.fromtimestamp(back.at_ms / 1000, UTC)
-        missed = int((at - since) / timedelta(minutes=1))
-        message = messages.feed_back(feed=self.conduct.feed, since=since, until=at, missed=missed)
-        return [Alert("feed_back", at, message, key=f"feed_back:{self.recorded.id}:{since.isoformat()}")]
 
     def _say(self, state: SessionState) -> None:
         with self.database.one_transaction(self._link):
@@ -452,19 +370,6 @@ class PaperSession:
                 raise
             self._lose(error)
 
-    def _obey(self, request: Request, record: MinuteRecord) -> None:
-        wanted = self._held() if request.symbol is None else [to_jesse(request.symbol)]
-        closed = []
-        for symbol in sorted(wanted):
-            ended = self.host.close(symbol, request.exit_reason)
-            if ended is not None:
-                record.ended.append(ended)
-                record.closings.append((request, ended))
-                closed.append(f"{symbol} at {ended.trade.exit_price:.10g}")
-        outcome = f"closed {', '.join(closed)}" if closed else "nothing was open"
-        record.done.append((request, outcome))
-        log.info("request", variant=self.variant.name, act=request.act, by=request.actor, outcome=outcome)
-
     def _mark_downtime(self, record: MinuteRecord, held_before: set[str]) -> None:
         for position, _ in record.ended:
             self.store.note_downtime(position)
@@ -487,7 +392,8 @@ class PaperSession:
         if found and self.host.refused:
             log.warning("checkpoint not used", variant=self.variant.name, why=self.host.refused)
             found = None
-        self.last_ms = self._checkpoint_ms = found[0] if found else None
+        self.last_ms = found[0] if found else None
+        self._checkpoints.go_on_from(self.last_ms)
         self.rebuilt = 0
         for open_ms, candles in self.journal.minutes(recorded, self.last_ms):
             self.host.minute(open_ms, candles)
@@ -496,31 +402,13 @@ class PaperSession:
             self.last_ms, self.rebuilt = open_ms, self.rebuilt + 1
         self.store = go_live(self.host, self.journal)
         self._whole, self._decided_ms = True, self.last_ms or 0
-        self._group, self.ahead = [], False
+        self._group.forget()
 
     def _save_checkpoint(self, open_ms: int) -> None:
         """Save the state now and then, after the minute's commit: a restart without it would only take longer."""
-        if self._checkpoint_ms is None:
-            self._checkpoint_ms = self.recorded.start_ms
-        # The first of a process early on any feed: it shows whether there can be one, and a short run has one too.
-        often = self._group_most == 1 or self._saving is None
-        every = CHECKPOINT_EVERY if often else GROUPED_CHECKPOINT_EVERY
-        if open_ms - self._checkpoint_ms < every * MINUTE_MS or self.lost_since is not None:
-            return
-        if self._saving is not None and not self._saving.done():
-            return
-        self.settle()  # a checkpoint must not know of minutes that the record does not
-        self._checkpoint_ms = open_ms
-        state = self.host.save()
-        if state is not None:
-            self._saving = self._saver.submit(self._store_checkpoint, self.recorded, open_ms, state)
-
-    def _store_checkpoint(self, recorded: RecordedSession, open_ms: int, state: bytes) -> None:
-        """Pack and write a checkpoint, on a thread and a connection of its own: minutes do not wait for it."""
-        try:
-            self.journal.save_checkpoint(recorded, open_ms, pack(state))
-        except DatabaseUnavailable as lost:
-            log.warning("checkpoint not written", variant=self.variant.name, why=str(lost))
+        if self.lost_since is None and self._checkpoints.is_due(self.recorded, open_ms, grouped=self._group.most > 1):
+            self.settle()  # a checkpoint must not know of minutes that the record does not
+            self._checkpoints.save(self.recorded, open_ms, self.host.save)
 
     # --- own ------------------------------------------------------------------------------------------------------
 
@@ -536,27 +424,3 @@ class PaperSession:
 
     def _held(self) -> list[str]:
         return [*self.host.held(), *self.host.found()]
-
-    def _follow_feed(self, events: Sequence[FeedEvent]) -> None:
-        for event in events:
-            log.info("feed", variant=self.variant.name, kind=event.kind, symbol=event.symbol, detail=event.detail)
-            if event.kind == "lost" and self._feed_lost_since is None:
-                self._feed_lost_since, self._feed_lost_why = (
-                    datetime.fromtimestamp(event.at_ms / 1000, UTC),
-                    event.detail,
-                )
-            elif event.kind == "back":
-                self._feed_lost_since, self._feed_lost_told = None, False
-
-
-@dataclass(frozen=True, slots=True)
-class SessionReport:
-    """What a session did in this process: minutes rebuilt and processed, and every trade since its record began."""
-
-    rebuilt: int
-    processed: int
-    trades: list[Trade]
-    cash: float
-    equity: float
-    open_positions: int
-    finished: bool

@@ -18,9 +18,10 @@ from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.symbols import row_symbol
 from sigil_ext.errors import LockHeld, SigilError, UnknownSymbol, UsageError
+from sigil_ext.paper.conduct import Conduct
 from sigil_ext.paper.feed import MINUTE_MS
 from sigil_ext.paper.hosts import subject_of
-from sigil_ext.paper.session import Conduct, PaperSession
+from sigil_ext.paper.session import PaperSession
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.rules.types import ExitReason, OpenPosition
 from sigil_ext.services.database import open_database

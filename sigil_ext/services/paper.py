@@ -21,8 +21,8 @@ from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import DatabaseUnavailable, SigilError, UsageError
 from sigil_ext.paper.feed import MINUTE_MS, FeedEvent
-from sigil_ext.paper.loop import BY_A_PERSON, run
-from sigil_ext.paper.session import PaperSession, SessionReport
+from sigil_ext.paper.loop import BY_A_PERSON, SessionReport, run
+from sigil_ext.paper.session import PaperSession
 from sigil_ext.services.database import open_database
 from sigil_ext.services.paper_feeds import PaperRequest, Source, open_source, refuse_misfits
 from sigil_ext.services.paper_history import refuse_other_candles, refuse_own_future, set_aside

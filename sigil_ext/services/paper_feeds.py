@@ -15,10 +15,10 @@ from sigil_ext.bridge.candle_files import CandleSet, load_candles
 from sigil_ext.bridge.paper_strategy import PaperStrategy
 from sigil_ext.errors import CandleError, SigilError, UsageError
 from sigil_ext.instants import clock
+from sigil_ext.paper.conduct import Beginning, Conduct
 from sigil_ext.paper.feed import MINUTE_MS, Feed, FeedEvent
 from sigil_ext.paper.hosts import Subject, bar_minutes
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
-from sigil_ext.paper.session import Beginning, Conduct
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.settings.lookback import lookback_minutes
 from sigil_ext.settings.project import Project

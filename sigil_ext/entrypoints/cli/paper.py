@@ -23,8 +23,9 @@ from sigil_ext.settings.overlays import TRADED_VARIANTS, load_variant
 from sigil_ext.settings.project import find_project
 
 if TYPE_CHECKING:
+    from sigil_ext.paper.loop import SessionReport
     from sigil_ext.paper.replay_feed import Speed
-    from sigil_ext.paper.session import PaperSession, SessionReport
+    from sigil_ext.paper.session import PaperSession
     from sigil_ext.services.supervisor import Child
 
 ENDED, STOPPED = "ended", "stopped, continues with the same command"
