@@ -1,9 +1,10 @@
 """`make demo`: the database, its schema, the bundled candles, backtests side by side on a page; then the same market on paper
 through all four variants under the supervisor, with the panel open on it; the audit that compares the two, the status table,
-and a small grid with its page.
+and a small grid with its page. The market's last day is kept for the end: it goes on at sixty times its pace, in the background,
+so that the panel has something to show.
 
-The demo has a project of its own in storage/demo/project, laid anew each time: what it trades never mixes with yours. The panel
-and the embedded database go on running at the end; `python scripts/demo.py stop` (make demo-stop) ends them.
+The demo has a project of its own in storage/demo/project, laid anew each time: what it trades never mixes with yours. Sessions,
+panel and embedded database go on running at the end; `python scripts/demo.py stop` (make demo-stop) ends them.
 """
 
 from __future__ import annotations
@@ -24,8 +25,12 @@ DEMO = ROOT / "storage" / "demo"
 PROJECT = DEMO / "project"
 PANEL_PID = DEMO / "panel.pid"
 PANEL_LOG = DEMO / "panel.log"
+PAPER_PID = DEMO / "paper.pid"
+PAPER_LOG = DEMO / "paper.log"
 FIRST_PORT, LAST_PORT = 9000, 9049
 PANEL = "sigil panel"
+LAST_DAY = "2025-06-22"  # of the bundled candles
+LIVE = ["run", "paper", "--all", "--candles", "sample", "--speed", "60", "--keep-open"]
 
 STEPS: tuple[tuple[str, list[str]], ...] = (
     ("the embedded PostgreSQL", ["db", "start"]),
@@ -38,7 +43,7 @@ STEPS: tuple[tuple[str, list[str]], ...] = (
     ("the panel, to watch the next step in a browser", [PANEL]),
     (
         "the same market on paper, minute by minute, each variant in its database",
-        ["run", "paper", "--all", "--candles", "sample"],
+        ["run", "paper", "--all", "--candles", "sample", "--finish", LAST_DAY, "--keep-open"],
     ),
     ("was paper what the backtest says?", ["audit", "--all"]),
     ("how they stand", ["status"]),
@@ -47,6 +52,7 @@ STEPS: tuple[tuple[str, list[str]], ...] = (
         ["grid", "--variant", "baseline", "--variant", "aggressive", "--axis", "hard_stop.multiplier=1.0:3.0:0.5",
          "--axis", "trail.multiplier=1.0,1.5,2.5", "--candles", "sample", "--html", str(DEMO / "grid.html")],
     ),
+    ("the sessions go on with the market's last day, an hour a minute, in the background", LIVE),
 )  # fmt: skip
 
 
@@ -62,14 +68,20 @@ def main(arguments: list[str]) -> int:
         if step == [PANEL]:
             address = open_panel()
             continue
+        if step == LIVE:
+            PAPER_PID.write_text(f"{detached(step, PAPER_LOG).pid}\n")
+            continue
         status = sigil(*step).returncode
         if status:
             return status
-    print(f"\nDone. The panel is open: {address} (password in {PROJECT / 'storage' / 'jesse.env'})")
+    print(
+        f"\nDone. The panel is open on the running sessions: {address} (password in {PROJECT / 'storage' / 'jesse.env'})"
+    )
+    print(f"They have about twenty minutes to go; what they say is in {PAPER_LOG}")
     print(f"Pages to open in a browser: {DEMO / 'backtest.html'} and {DEMO / 'grid.html'}")
     print(f"Look around: SIGIL_HOME={PROJECT} .venv/bin/sigil positions list --variant unhinged")
     print("Next: make dashboard (Jesse in the browser, the panel beside it), make paper (live public data).")
-    print("The panel and the demo's database keep running; make demo-stop ends both.")
+    print("Sessions, panel and the demo's database keep running; make demo-stop ends them.")
     return 0
 
 
@@ -94,11 +106,7 @@ def open_panel() -> str:
     if port is None:
         sys.exit(f"error: every port from {FIRST_PORT} to {LAST_PORT} on 127.0.0.1 is taken; free one and call again")
     address = f"http://127.0.0.1:{port}/sigil/"
-    with PANEL_LOG.open("w") as log:
-        panel = subprocess.Popen(
-            [sys.executable, "-m", "sigil_ext", "panel", "--host", "127.0.0.1", "--port", str(port)],
-            cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-        )  # fmt: skip
+    panel = detached(["panel", "--host", "127.0.0.1", "--port", str(port)], PANEL_LOG)
     PANEL_PID.write_text(f"{panel.pid}\n")
     until = time.monotonic() + 120
     while not answers(address):
@@ -107,6 +115,15 @@ def open_panel() -> str:
         time.sleep(0.2)
     print(f"      {address}, password in {PROJECT / 'storage' / 'jesse.env'}", flush=True)
     return address
+
+
+def detached(arguments: list[str], said: Path) -> subprocess.Popen[bytes]:
+    """Start a command that outlives this one; what it says goes to the file."""
+    with said.open("w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "sigil_ext", *arguments],
+            cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
 
 
 def answers(address: str) -> bool:
@@ -126,12 +143,17 @@ def is_free(port: int) -> bool:
 
 
 def stop() -> None:
-    """End the panel and the database of the last demo, if they run."""
-    with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
-        pid = int(PANEL_PID.read_text())
-        if b"sigil_ext\0panel" in Path(f"/proc/{pid}/cmdline").read_bytes():  # the number may be another's by now
-            os.kill(pid, signal.SIGTERM)
-    PANEL_PID.unlink(missing_ok=True)
+    """End the sessions, the panel and the database of the last demo, if they run."""
+    for number, shows in ((PAPER_PID, b"sigil_ext\0run\0paper"), (PANEL_PID, b"sigil_ext\0panel")):
+        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+            pid = int(number.read_text())
+            command = Path(f"/proc/{pid}/cmdline")
+            if shows in command.read_bytes():  # the number may be another's by now
+                os.kill(pid, signal.SIGTERM)
+                until = time.monotonic() + 60
+                while time.monotonic() < until and shows in command.read_bytes():
+                    time.sleep(0.1)
+        number.unlink(missing_ok=True)
     if PROJECT.exists():
         sigil("db", "stop", quiet=True)
 

@@ -95,17 +95,21 @@ def test_the_demo_prints_the_table_and_shows_where_the_page_is(project):
     (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+/sigil/", done.stdout))
     with urllib.request.urlopen(address, timeout=30) as answer:
         assert "Sigil" in answer.read().decode()
+    sessions = Path("/proc") / (project / "storage" / "demo" / "paper.pid").read_text().strip()
+    assert b"paper" in (sessions / "cmdline").read_bytes()  # the market's last day goes on while people look
     subprocess.run([sys.executable, str(project / "scripts" / "demo.py"), "stop"], cwd=project, check=True)
+    assert not sessions.exists() or not (sessions / "cmdline").read_bytes()
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(address, timeout=30)
     for variant in ("baseline", "moderate", "aggressive", "unhinged", "legacy"):
         assert variant in done.stdout
-    paper = dict(re.findall(r"^(\w+): (\d+) trades, equity .*; ended$", done.stdout, re.MULTILINE))
+    said = r"^(\w+): (\d+) trades, (?:(\d+) open, )?equity .*; stopped, continues with the same command$"
+    paper = {v: int(ended) + int(held or 0) for v, ended, held in re.findall(said, done.stdout, re.MULTILINE)}
     assert set(paper) == {"baseline", "moderate", "aggressive", "unhinged"}
     for variant, trades in paper.items():
         row = next(line for line in done.stdout.splitlines() if line.startswith(f"│ {variant} "))
         matched, *differing = (int(cell) for cell in re.findall(r"│ (\d+) +(?=│)", row)[1:])
-        assert (matched, differing) == (int(trades), [0, 0, 0, 0]), row
+        assert (matched, differing) == (trades, [0, 0, 0, 0]), row
 
 
 def test_every_link_in_readme_and_docs_leads_somewhere():
