@@ -6,7 +6,7 @@ Start at `KernelMarket.of`; `tape`, `scans` and `signals` are what a cell is run
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -20,39 +20,14 @@ from sigil_ext.research.kernel import bars as made
 from sigil_ext.research.kernel import indicators, measures
 from sigil_ext.research.kernel.ranking import accept_all, sort_all
 from sigil_ext.research.kernel.scanning import passes, scan_slots
-from sigil_ext.research.kernel.shapes import Bools, Floats, Ints, Scans, Signals, Tape
+from sigil_ext.research.kernel.shapes import Floats, Ints, Scans, Signals, Tape
+from sigil_ext.research.kernel.timeframe import Bars, Ranges, addresses_of, offsets_of
 from sigil_ext.rules.universe import limits_of
 from sigil_ext.settings.models import EntrySettings, UniverseSettings
 
 MINUTE_MS = 60_000
 LONGEST_LOOKBACK = 200  # that the settings allow for a breakout
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class _Bars:
-    """The bars of one timeframe, symbol after symbol; `offsets` has one more than there are symbols."""
-
-    bars: Floats
-    asked: Bools
-    first: Ints
-    offsets: Ints
-
-    def of(self, symbol: int) -> slice:
-        """Return which of the bars are a symbol's."""
-        return slice(self.offsets[symbol], self.offsets[symbol + 1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Ranges:
-    """Bars whose volume nobody asks for, symbol after symbol."""
-
-    bars: Floats
-    offsets: Ints
-
-    def of(self, symbol: int) -> slice:
-        """Return which of the bars are a symbol's."""
-        return slice(self.offsets[symbol], self.offsets[symbol + 1])
 
 
 @dataclass(slots=True, eq=False)
@@ -109,7 +84,7 @@ class KernelMarket:
             lambda: shares_one_clock(self.by_symbol(), self.start_ms, max(signal_minutes, atr_minutes)),
         )
         return Tape(
-            bars.bars, bars.asked, bars.first, bars.offsets[1:] - 1, addresses, counts, _addresses(self._dips()),
+            bars.bars, bars.asked, bars.first, bars.offsets[1:] - 1, addresses, counts, addresses_of(self._dips()),
             signal_minutes, self.end_minute, slots, next_day, closes, bool(one_clock),
         )  # fmt: skip
 
@@ -163,7 +138,7 @@ class KernelMarket:
     def _minutes(self) -> tuple[Ints, Ints]:
         return self._once(
             "minutes",
-            lambda: (_addresses(self.candles), np.array([len(rows) for rows in self.candles], dtype=np.int64)),
+            lambda: (addresses_of(self.candles), np.array([len(rows) for rows in self.candles], dtype=np.int64)),
         )
 
     def _dips(self) -> list[Floats]:
@@ -174,11 +149,11 @@ class KernelMarket:
 
         return self._once("dips", lambda: self._each(dips))
 
-    def _bars(self, length: int) -> _Bars:
-        def make() -> _Bars:
-            offsets = _offsets(self._each(lambda s: made.count_bars(self.candles[s], length)))
+    def _bars(self, length: int) -> Bars:
+        def make() -> Bars:
+            offsets = offsets_of(self._each(lambda s: made.count_bars(self.candles[s], length)))
             n = int(offsets[-1])
-            built = _Bars(np.empty((n, 6)), np.zeros(n, np.bool_), np.empty(n, np.int64), offsets)
+            built = Bars(np.empty((n, 6)), offsets, np.zeros(n, np.bool_), np.empty(n, np.int64))
 
             def build(s: int) -> None:
                 part = built.of(s)
@@ -191,13 +166,13 @@ class KernelMarket:
 
         return self._once(("bars", length), make)
 
-    def _ranges(self, length: int, fine: int) -> _Ranges:
+    def _ranges(self, length: int, fine: int) -> Ranges:
         """Return bars of `length` minutes without volumes, from those of `fine` minutes where they divide it."""
         if length == fine or length % fine or ("bars", length) in self._kept:
             whole = self._bars(length)
-            return _Ranges(whole.bars, whole.offsets)
+            return Ranges(whole.bars, whole.offsets)
 
-        def make() -> _Ranges:
+        def make() -> Ranges:
             b = self._bars(fine)
 
             def merge(s: int) -> Floats:
@@ -205,7 +180,7 @@ class KernelMarket:
                 return bars[: made.merged(b.bars[b.of(s)], length, bars)]
 
             parts = self._each(merge)
-            return _Ranges(np.concatenate(parts), _offsets(len(p) for p in parts))
+            return Ranges(np.concatenate(parts), offsets_of(len(p) for p in parts))
 
         return self._once(("ranges", length), make)
 
@@ -250,7 +225,7 @@ class KernelMarket:
         return self._once(("closes", length), make)
 
     def _fired(
-        self, s: int, b: _Bars, rises: NDArray[np.int16], entry: EntrySettings, length: int
+        self, s: int, b: Bars, rises: NDArray[np.int16], entry: EntrySettings, length: int
     ) -> tuple[Ints, Floats]:
         part = b.of(s)
         room = int(np.count_nonzero(rises[part] >= entry.breakout_lookback))
@@ -315,11 +290,3 @@ class KernelMarket:
         )  # fmt: skip
         accept_all(scans)
         return scans
-
-
-def _addresses(arrays: Iterable[Floats]) -> Ints:
-    return np.array([a.ctypes.data for a in arrays], dtype=np.int64)
-
-
-def _offsets(counts: Iterable[int]) -> Ints:
-    return np.concatenate(([0], np.cumsum(np.array(list(counts), dtype=np.int64)))).astype(np.int64)
