@@ -16,6 +16,11 @@ def shown(value: Any, kind: str) -> str:
     return KINDS[kind](value)
 
 
+def counted(n: int, what: str) -> str:
+    """Return `1 trade` or `2 trades`."""
+    return f"{n:,d} {what}" + ("" if n == 1 else "s")
+
+
 def duration(minutes: float) -> str:
     """Return minutes as `45m`, `8h 05m` or `3d 02h`."""
     whole = round(minutes)

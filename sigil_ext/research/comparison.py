@@ -16,12 +16,12 @@ import numpy as np
 
 from sigil_ext.errors import UsageError
 from sigil_ext.research import statistics as stats
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import DAY_MS, iso
 from sigil_ext.research.comparison_figures import (
     SEED,
     ComparedTrade,
     Floats,
-    counted,
     figures_of,
     money,
 )

@@ -83,8 +83,3 @@ def money(usd: float | None) -> str:
         return "n/a"
     digits = 2 if abs(usd) >= 1 or usd == 0 else 3
     return f"{'-' if usd < 0 else '+'}${abs(usd):,.{digits}f}"
-
-
-def counted(n: int, what: str) -> str:
-    """Return `1 trade` or `2 trades`."""
-    return f"{n:,d} {what}" + ("" if n == 1 else "s")

@@ -14,8 +14,9 @@ from typing import Any
 from sigil_ext.db import paper_periods as periods
 from sigil_ext.errors import UsageError, hint
 from sigil_ext.instants import clock, utc
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.comparison import Side, compare_sides
-from sigil_ext.research.comparison_figures import ComparedTrade, counted
+from sigil_ext.research.comparison_figures import ComparedTrade
 from sigil_ext.services import shelf
 from sigil_ext.services.backtest import BacktestPlan, CandleSource, Progress, parse_instant, run_backtest
 from sigil_ext.services.database import open_database

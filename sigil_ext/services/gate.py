@@ -15,8 +15,9 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.paper_periods import Observed, PaperSession, StoredAudit
 from sigil_ext.errors import UsageError
 from sigil_ext.instants import clock, utc
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import json_safe
-from sigil_ext.research.comparison_figures import ComparedTrade, counted
+from sigil_ext.research.comparison_figures import ComparedTrade
 from sigil_ext.research.graduation import AuditSpan, PaperRecord, gather, weigh
 from sigil_ext.rules.graduation import Evidence, Interval, Thresholds, Verdict, judge
 from sigil_ext.services.database import open_database

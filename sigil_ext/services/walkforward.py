@@ -5,7 +5,6 @@ Start at `run_walk`.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,8 +21,8 @@ from sigil_ext.services.cell_store import CellStore
 from sigil_ext.services.grid import GridPlan, Say, Tell, counting, demand_sense
 from sigil_ext.services.grid_cells import Workshop, run_kept
 from sigil_ext.services.grid_engines import Talk
-from sigil_ext.services.grid_verify import verify
 from sigil_ext.services.market import Market, read_market
+from sigil_ext.services.walk_verify import Ran, verify_walk
 from sigil_ext.settings.models import format_duration, parse_duration
 from sigil_ext.settings.overlays import Variant, flatten, merge
 from sigil_ext.settings.project import Project
@@ -56,26 +55,33 @@ def run_walk(
     train_ms, trade_ms = _milliseconds(plan.train, "--train"), _milliseconds(plan.trade, "--trade")
     cells = cross(grid.variants, grid.axes)
     runs = {cell.index: cell.run for cell in cells if cell.run is not None}
+    balance = _balance(runs)
     market = read_market(runs.values(), grid.candles, grid.start_ms, grid.finish_ms, grid.exchange)
     windows = windows_of((market.start_ms, market.finish_ms), train_ms, trade_ms, plan.anchored)
     with CellStore(project, grid.engine, market) as store:
         shop = Workshop(grid.engine, grid.hands, store, grid.fresh)
         talk = counting(f"{grid.engine} cells", len(windows) * (len(runs) + 1 + len(grid.variants)), tell, say)
-        walked = _walk(plan, shop, market, windows, runs, Talk(talk.part))
-        verification = _verified(plan, shop, market, windows, runs, tell, say)
+        walked, ran = _walk(plan, shop, market, windows, runs, Talk(talk.part))
+        verification = None
+        if grid.engine == "kernel" and grid.verify:
+            verification = verify_walk(
+                shop, runs, ran, grid.verify, counting("checked against Jesse", grid.verify, tell, say)
+            )
     facts = WalkFacts(
         grid.variants, grid.axes, grid.engine, tuple(market.symbols), grid.candles_name, grid.exchange, grid.objective,
         grid.least_trades, format_duration(parse_duration(plan.train)), format_duration(parse_duration(plan.trade)),
-        plan.anchored, plan.stand_aside, _balance(runs), verification,
+        plan.anchored, plan.stand_aside, balance, verification, market.finish_ms - windows[-1].finish_ms,
     )  # fmt: skip
     return build_walk(facts, cells, walked) | {"problems": _problems(cells)}
 
 
 def _walk(
     plan: WalkPlan, shop: Workshop, market: Market, windows: Sequence[Window], runs: Mapping[int, Variant], talk: Talk
-) -> list[Walked]:
-    """Return what came of each window, the account carried from one to the next."""
-    grid, balance, walked = plan.grid, _balance(runs), []
+) -> tuple[list[Walked], list[Ran]]:
+    """Return what came of each window, the account carried from one to the next, and what was run for it."""
+    grid, balance = plan.grid, _balance(runs)
+    walked: list[Walked] = []
+    ran: list[Ran] = []
     for window in windows:
         training = market.cut(window.train_ms, window.trade_ms, runs.values())
         figures, failed = run_kept(
@@ -87,13 +93,15 @@ def _walk(
         trading = market.cut(window.trade_ms, window.finish_ms, runs.values())
         own = {v.name: _numbered(_only(shop, trading, v, talk).trades, trading, market) for v in grid.variants}
         trades: NDArray[np.void] = np.empty(0, TRADE)
-        if chosen is not None and balance > DUST_USD:
-            came = _only(shop, trading, _with_balance(runs[chosen], balance), talk)
+        traded = _with_balance(runs[chosen], balance) if chosen is not None and balance > DUST_USD else None
+        if traded is not None:
+            came = _only(shop, trading, traded, talk)
             trades, balance = _numbered(came.trades, trading, market), came.final_equity
         else:
             talk.part(1)
         walked.append(Walked(window, chosen, None if chosen is None else figures[chosen], trades, own, len(figures)))
-    return walked
+        ran.append(Ran(training, tuple(figures), trading, traded))
+    return walked, ran
 
 
 def _only(shop: Workshop, market: Market, run: Variant, talk: Talk) -> CellTrades:
@@ -109,27 +117,6 @@ def _numbered(trades: NDArray[np.void], part: Market, whole: Market) -> NDArray[
     trades = trades.copy()
     trades["symbol"] = numbers[trades["symbol"]]
     return trades
-
-
-def _verified(
-    plan: WalkPlan,
-    shop: Workshop,
-    market: Market,
-    windows: Sequence[Window],
-    runs: Mapping[int, Variant],
-    tell: Tell,
-    say: Say,
-) -> dict[str, Any] | None:
-    """Check cells of one window, drawn at random, against Jesse."""
-    grid = plan.grid
-    if grid.engine != "kernel" or not grid.verify:
-        return None
-    seed = random.SystemRandom().getrandbits(32)
-    window = random.Random(seed).choice(windows)
-    training = market.cut(window.train_ms, window.trade_ms, runs.values())
-    ran = {index: run for index, run in runs.items() if shop.store.get(run, training) is not None}
-    talk = counting("checked against Jesse", min(grid.verify, len(ran)), tell, say)
-    return verify(training, ran, grid.verify, shop.store, grid.hands, seed, talk)
 
 
 def _with_balance(run: Variant, balance: float) -> Variant:

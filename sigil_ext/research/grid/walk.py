@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -15,16 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.errors import UsageError
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import DAY_MS, iso, json_safe
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
 from sigil_ext.research.grid.figures import daily_pnl, daily_wins, day_names, figures_of, score
 from sigil_ext.research.grid.head import head_of
+from sigil_ext.research.grid.notes import UNVERIFIED
 from sigil_ext.research.grid.summary import Span
 from sigil_ext.research.statistics import careful_mean, careful_sharpe, careful_total, careful_win_rate
+from sigil_ext.settings.models import format_duration
 from sigil_ext.settings.overlays import Variant, flatten
 
 SEED = 20251121
+LEAST_SHARE = 0.1  # of the time to trade: a shorter rest at the end is no window
 WINDOW_FIGURES = (
     "trades", "net_pnl_usd", "avg_trade_r", "win_rate", "win_rate_needed", "hard_stop_share", "profit_factor",
     "max_drawdown_usd",
@@ -57,7 +62,8 @@ class Walked:
 
 @dataclass(frozen=True, slots=True)
 class WalkFacts:
-    """What was asked for."""
+    """What was asked for. `verification` counts the runs checked against Jesse, None where none was; `left_out_ms` is the time
+    at the end that was too short for a window."""
 
     variants: tuple[Variant, ...]
     axes: tuple[Axis, ...]
@@ -73,10 +79,13 @@ class WalkFacts:
     stand_aside: bool
     starting_balance: float
     verification: Mapping[str, Any] | None
+    left_out_ms: int = 0
 
 
 def windows_of(period: Span, train_ms: int, trade_ms: int, anchored: bool) -> list[Window]:
     """Return the windows that fit into `period`; the last one may trade for less than `trade_ms`.
+
+    What is left at the end is no window of its own where it is under a tenth of that: a minute says nothing.
 
     Args:
         anchored: every window is judged from the very start on, not over `train_ms` only.
@@ -89,9 +98,9 @@ def windows_of(period: Span, train_ms: int, trade_ms: int, anchored: bool) -> li
             f"there is no time left to trade: the candles cover {_days(finish - start)}, --train takes {_days(train_ms)}; "
             "take a shorter --train or more candles"
         )
-    windows = []
+    windows: list[Window] = []
     begin = start + train_ms
-    while begin < finish:
+    while begin < finish and (not windows or finish - begin >= trade_ms * LEAST_SHARE):
         windows.append(Window(start if anchored else begin - train_ms, begin, min(begin + trade_ms, finish)))
         begin += trade_ms
     return windows
@@ -112,11 +121,11 @@ def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]
     """Return the document of a walk, JSON-able, nothing rounded."""
     period = (walked[0].window.trade_ms, walked[-1].window.finish_ms)
     trades = np.concatenate([w.trades for w in walked])
-    daily = daily_pnl(trades, *period)
+    daily, edges = daily_pnl(trades, *period), _edges(walked)
     figures = figures_of(trades, facts.starting_balance)
     title = (
-        f"{', '.join(v.name for v in facts.variants)}: {len(cells):,d} cells, {facts.train} to choose, "
-        f"{facts.trade} to trade, {len(walked)} windows"
+        f"{', '.join(v.name for v in facts.variants)}: {counted(len(cells), 'cell')}, {facts.train} to choose, "
+        f"{facts.trade} to trade, {counted(len(walked), 'window')}"
     )
     document = head_of(facts, title, (walked[0].window.train_ms, period[1])) | {
         "traded_from": iso(period[0]),
@@ -131,6 +140,7 @@ def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]
             "figures": figures,
             "days": day_names(*period),
             "daily_pnl_usd": daily.tolist(),
+            "curve": {"at": [iso(at) for at in edges], "pnl_usd": _added_up(trades, edges)},
             "statistics": {
                 "total_usd": careful_total(daily, seed=SEED).document(),
                 "mean_daily_usd": careful_mean(daily, seed=SEED).document(),
@@ -138,7 +148,7 @@ def build_walk(facts: WalkFacts, cells: Sequence[Cell], walked: Sequence[Walked]
                 "win_rate": careful_win_rate(*daily_wins(trades, *period), seed=SEED).document(),
             },
         },
-        "own": _own(facts, walked, period),
+        "own": _own(facts, walked, daily, edges),
         "choices": _choices(walked),
         "config": {v.name: flatten(v.settings) for v in facts.variants},
     }
@@ -165,16 +175,41 @@ def _window(cells: Sequence[Cell], walked: Walked) -> dict[str, Any]:
     }
 
 
-def _own(facts: WalkFacts, walked: Sequence[Walked], period: Span) -> list[dict[str, Any]]:
+def _edges(walked: Sequence[Walked]) -> list[int]:
+    """Return where the curve has points: the start, the end of every day and of every window.
+
+    So what a window made lies between its own start and end, whatever the hour at which it begins.
+    """
+    start, finish = walked[0].window.trade_ms, walked[-1].window.finish_ms
+    midnights = range((start // DAY_MS + 1) * DAY_MS, finish, DAY_MS)
+    return sorted({start, *midnights, *(w.window.finish_ms for w in walked)})
+
+
+def _added_up(trades: NDArray[np.void], edges: Sequence[int]) -> list[float]:
+    """Return the P&L that was closed by each of `edges`; a close at the very end, or booked after it, is in the last one."""
+    closed = np.minimum(trades["closed_at_ms"], edges[-1])
+    order = np.argsort(closed, kind="stable")
+    total = np.concatenate(([0.0], np.cumsum(trades["pnl_usd"][order])))
+    found: list[float] = total[np.searchsorted(closed[order], edges, side="right")].tolist()
+    return found
+
+
+def _own(
+    facts: WalkFacts, walked: Sequence[Walked], chosen: NDArray[np.float64], edges: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Return what each variant made as it is, and how much more than that choosing made, by day (`ahead_usd`)."""
     found = []
     for variant in facts.variants:
         trades = np.concatenate([w.own[variant.name] for w in walked])
         figures = figures_of(trades, variant.settings.sizing.starting_balance)
+        daily = daily_pnl(trades, edges[0], edges[-1])
         found.append(
             {
                 "variant": variant.name,
                 "figures": {k: figures[k] for k in WINDOW_FIGURES},
-                "daily_pnl_usd": daily_pnl(trades, *period).tolist(),
+                "daily_pnl_usd": daily.tolist(),
+                "curve_pnl_usd": _added_up(trades, edges),
+                "ahead_usd": careful_total(chosen - daily, seed=SEED).document(),
             }
         )
     return found
@@ -203,7 +238,8 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     figures, statistics, choices = document["out"]["figures"], document["out"]["statistics"], document["choices"]
     total = statistics["total_usd"]
     said = [
-        f"Out of sample: {figures['trades']:,d} trades, {figures['net_pnl_usd']:+,.2f} USD over {len(document['windows'])} windows"
+        f"Out of sample: {counted(figures['trades'], 'trade')}, {figures['net_pnl_usd']:+,.2f} USD over "
+        f"{counted(len(document['windows']), 'window')}"
         + (
             f"; 95 % interval {total['low']:+,.2f} to {total['high']:+,.2f}."
             if total["low"] is not None and math.isfinite(total["low"])
@@ -220,16 +256,14 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     kept = ", ".join(f"{own['variant']} {own['figures']['net_pnl_usd']:+,.2f}" for own in document["own"])
     said.append(f"The variants as they are, over the same windows: {kept} USD.")
     said.append(
-        f"{choices['different']} different cells were chosen, the choice changed {choices['changed']} times"
-        + (f", {choices['stood_aside']} windows were not traded." if choices["stood_aside"] else ".")
+        f"{counted(choices['different'], 'cell')} in all chosen; the choice changed {counted(choices['changed'], 'time')}"
+        + (f"; {counted(choices['stood_aside'], 'window')} not traded." if choices["stood_aside"] else ".")
     )
     return said
 
 
 def _notes(facts: WalkFacts, document: Mapping[str, Any]) -> list[str]:
-    from sigil_ext.research.grid.notes import verified_sentence
-
-    notes = [verified_sentence(facts.verification)] if facts.engine == "kernel" else []
+    notes = [_verified(facts.verification)] if facts.engine == "kernel" else []
     notes += [
         f"The cell with the best {document['objective_words']} "
         + ("since the start" if facts.anchored else f"over {facts.train}")
@@ -238,7 +272,22 @@ def _notes(facts: WalkFacts, document: Mapping[str, Any]) -> list[str]:
         "is closed there (session_end).",
         "The account goes on from window to window: the balance at the start of one is what the last one left.",
     ]
+    if facts.left_out_ms:
+        notes.append(
+            f"The last {format_duration(timedelta(milliseconds=facts.left_out_ms))} of the candles are less than a tenth of "
+            f"{facts.trade}: no window of their own, and not traded."
+        )
     return notes
+
+
+def _verified(verification: Mapping[str, Any] | None) -> str:
+    if verification is None:
+        return UNVERIFIED
+    traded, judged = verification["traded"], verification["judged"]
+    return (
+        f"Checked against Jesse, drawn at random: {counted(traded, 'run')} of those that make the curve out of sample, "
+        f"{counted(judged, 'cell')} of a window they were chosen on; {counted(verification['trades'], 'trade')}, every field equal."
+    )
 
 
 def _days(ms: int) -> str:

@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-import numpy as np
-
-from sigil_ext.research.backtest_format import NOTHING, shown
+from sigil_ext.research.backtest_format import NOTHING, counted, shown
 from sigil_ext.research.grid.cells import short_label, shown_value
 from sigil_ext.research.grid.charts import style_of
 from sigil_ext.research.page import whole_page
@@ -52,10 +50,10 @@ def _header(document: Document) -> str:
     how = "from the start on" if document["anchored"] else f"over {document['train']}"
     return (
         f"<header><h1>Walk-forward: {escape(', '.join(document['variants']))}</h1>"
-        f'<p class="muted">{start} to {finish} UTC · {len(document["symbols"])} symbols · {document["cells"]:,d} cells · '
+        f'<p class="muted">{start} to {finish} UTC · {counted(len(document["symbols"]), "symbol")} · {counted(document["cells"], "cell")} · '
         f"{escape(document['engine'])} engine</p>"
         f'<p class="muted">best by {escape(document["objective_words"])} {escape(how)}, traded for {escape(document["trade"])}, '
-        f'{len(document["windows"])} windows</p><p class="muted">{axes}</p></header>'
+        f'{counted(len(document["windows"]), "window")}</p><p class="muted">{axes}</p></header>'
     )
 
 
@@ -70,21 +68,27 @@ def _out(document: Document) -> str:
 
 
 def verdict(document: Document) -> str:
-    """Return in a sentence whether choosing paid."""
+    """Return in a sentence whether choosing paid; what no interval shows is not said as a fact."""
     pnl, total = document["out"]["figures"]["net_pnl_usd"], document["out"]["statistics"]["total_usd"]
-    best_own = max(own["figures"]["net_pnl_usd"] for own in document["own"])
     if not document["out"]["figures"]["trades"]:
         return "Nothing was traded out of sample."
-    versus = "better than every variant left as it is" if pnl > best_own else "no better than a variant left as it is"
-    if total["low"] is not None and total["low"] > 0:
-        return f"Choosing on the past and trading the next made money, and {versus}."
+    if total["low"] is None:
+        days = counted(len(document["out"]["days"]), "day")
+        return f"{shown(pnl, 'signed_usd')} in {days}: too little time to say whether choosing pays, or is better than not to choose."
+    if total["low"] > 0:
+        return f"Choosing on the past and trading the next made money, {_versus(document)}."
     if pnl > 0:
-        return f"It made money, {versus}; the interval includes a loss, so it may be luck."
-    return (
-        f"It lost money: what was best in one window did not stay so. Still, {versus}."
-        if pnl > best_own
-        else f"It lost money: what was best in one window did not stay so, {versus}."
-    )
+        return f"It made money, {_versus(document)}; the interval includes a loss, so it may be luck."
+    return f"It lost money: what was best in one window did not stay so; {_versus(document)}."
+
+
+def _versus(document: Document) -> str:
+    """Return how it did against the best variant as it is, and whether the days show it."""
+    own = max(document["own"], key=lambda found: found["figures"]["net_pnl_usd"])
+    ahead = own["ahead_usd"]
+    more = "more" if document["out"]["figures"]["net_pnl_usd"] > own["figures"]["net_pnl_usd"] else "no more"
+    is_shown = ahead["low"] is not None and (ahead["low"] > 0 or ahead["high"] < 0)
+    return f"{more} than {own['variant']} as it is" + ("" if is_shown else " (the difference may be chance)")
 
 
 def _own(document: Document) -> str:
@@ -94,8 +98,8 @@ def _own(document: Document) -> str:
         for own in document["own"]
     )
     return (
-        "<table><thead><tr><th>as it is, same windows</th><th>trades</th><th>P&amp;L</th><th>win rate</th><th>hard stops</th></tr>"
-        f"</thead><tbody>{rows}</tbody></table>"
+        '<div class="scroll"><table><thead><tr><th>as it is, same windows</th><th>trades</th><th>P&amp;L</th><th>win rate</th>'
+        f"<th>hard stops</th></tr></thead><tbody>{rows}</tbody></table></div>"
     )
 
 
@@ -128,11 +132,12 @@ def _window_row(window: Mapping[str, Any]) -> str:
 
 
 def _curve(document: Document) -> Figure:
-    days = document["out"]["days"]
-    traces = [_line(days, document["out"]["daily_pnl_usd"], "chosen on the window before", "ink", "solid", 2.5)]
+    """Closed P&L at the end of each day and window; the lines are where one window ends and the next begins."""
+    curve = document["out"]["curve"]
+    traces = [_line(curve["at"], curve["pnl_usd"], "chosen on the window before", "ink", "solid", 2.5)]
     for own in document["own"]:
         colour, _, _ = style_of(document, own["variant"])
-        traces.append(_line(days, own["daily_pnl_usd"], f"{own['variant']} as it is", colour, "dash", 1.6))
+        traces.append(_line(curve["at"], own["curve_pnl_usd"], f"{own['variant']} as it is", colour, "dash", 1.6))
     edges = [
         {"type": "line", "x0": w["trade"], "x1": w["trade"], "y0": 0, "y1": 1, "yref": "paper",
          "line": {"color": "var:grid-strong", "width": 1, "dash": "dot"}}
@@ -172,10 +177,10 @@ def _choice(document: Document, axis: Mapping[str, Any]) -> Figure:
     return {"data": traces, "layout": layout}
 
 
-def _line(x: list[str], daily: list[float], name: str, colour: str, dash: str, width: float) -> dict[str, Any]:
+def _line(x: list[str], y: list[float], name: str, colour: str, dash: str, width: float) -> dict[str, Any]:
     return {
-        "type": "scatter", "mode": "lines", "x": x, "y": [round(float(v), 4) for v in np.cumsum(daily)],
-        "name": escape(name), "line": {"color": f"var:{colour}", "dash": dash, "width": width},
+        "type": "scatter", "mode": "lines+markers" if len(x) <= 40 else "lines", "x": x, "y": [round(v, 4) for v in y],
+        "marker": {"size": 5}, "name": escape(name), "line": {"color": f"var:{colour}", "dash": dash, "width": width},
         "hovertemplate": "$%{y:,.2f}",
     }  # fmt: skip
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +13,15 @@ import pytest
 from sigil_ext.errors import UsageError
 from sigil_ext.research.grid.axes import parse_axes
 from sigil_ext.research.grid.cells import cross
+from sigil_ext.research.grid.figures import figures_of
 from sigil_ext.research.grid.walk import SEED, Walked, WalkFacts, Window, build_walk, choose, windows_of
+from sigil_ext.research.grid.walk_page import render_walk, verdict
+from sigil_ext.research.kernel.trades import TRADE
 from sigil_ext.research.statistics import careful_mean, careful_sharpe, careful_total, careful_win_rate
 from sigil_ext.settings.overlays import load_variant
 from tests.unit.research.grid.conftest import DAYS, START, made
 
-DAY = 86_400_000
+DAY, HOUR = 86_400_000, 3_600_000
 
 
 def days(*windows: tuple[float, float, float]) -> list[tuple[int, int, int]]:
@@ -68,6 +74,80 @@ def test_after_a_lost_window_one_may_stand_aside() -> None:
     lost = {0: figures(-1.0), 1: figures(-3.0)}
     assert choose(lost, "net_pnl", 1, stand_aside=False) == 0
     assert choose(lost, "net_pnl", 1, stand_aside=True) is None
+
+
+def test_a_stray_rest_is_no_window_but_the_only_window_may_be_short() -> None:
+    minute = 60_000
+    assert spans(windows_of((0, 5 * DAY + minute), 3 * DAY, DAY, anchored=False)) == days((0, 3, 4), (1, 4, 5))
+    assert len(windows_of((0, 5 * DAY + DAY // 10), 3 * DAY, DAY, anchored=False)) == 3
+    assert len(windows_of((0, 3 * DAY + minute), 3 * DAY, DAY, anchored=False)) == 1
+
+
+def walked_by(pnl: list[float], own: list[float], hour: int = 21, **facts: Any) -> dict[str, Any]:
+    """The document of daily windows that begin at `hour`, in each of which one trade closes at its very end."""
+    begin = START + hour * HOUR
+    variants, axes = (load_variant("baseline"),), parse_axes(["hard_stop.multiplier=1.5,2"])
+    said: dict[str, Any] = {
+        "variants": variants, "axes": axes, "engine": "kernel", "symbols": ("TST-USDT",), "candles": "sample",
+        "exchange": "Binance Spot", "objective": "net_pnl", "least_trades": 1, "train": "2d", "trade": "1d",
+        "anchored": False, "stand_aside": False, "starting_balance": 1000.0, "verification": None,
+    }  # fmt: skip
+
+    def trade(n: int, usd: float) -> np.ndarray:
+        trades = np.zeros(1, TRADE)
+        trades["opened_at_ms"], trades["closed_at_ms"] = begin + n * DAY + HOUR, begin + (n + 1) * DAY
+        trades["pnl_usd"], trades["risk_usd"] = usd, 1.0
+        return trades
+
+    walked = [
+        Walked(
+            Window(begin + (n - 2) * DAY, begin + n * DAY, begin + (n + 1) * DAY), 0, figures_of(trade(n, 1.0), 1000.0),
+            trade(n, usd), {"baseline": trade(n, mine)}, 2,
+        )
+        for n, (usd, mine) in enumerate(zip(pnl, own, strict=True))
+    ]  # fmt: skip
+    return build_walk(WalkFacts(**(said | facts)), cross(variants, axes), walked)
+
+
+def test_what_a_window_made_is_drawn_between_its_own_start_and_end() -> None:
+    document = walked_by([5.0, 3.0, -15.6], [1.0, 1.0, 1.0])
+    data = re.search(r'id="data">(.*?)</script>', render_walk(document), re.DOTALL)
+    assert data is not None
+    figure = json.loads(data[1])["figures"]["curve"]
+    chosen, own = figure["data"]
+    curve = dict(zip(chosen["x"], chosen["y"], strict=True))
+    assert [edge["x0"] for edge in figure["layout"]["shapes"]] == [w["trade"] for w in document["windows"]]
+    assert [chosen["x"][0], chosen["x"][-1]] == [document["traded_from"], document["finish"]]
+    made = [curve[w["finish"]] - curve[w["trade"]] for w in document["windows"]]
+    assert made == pytest.approx([5.0, 3.0, -15.6])
+    assert curve["2025-06-19T00:00:00Z"] == curve["2025-06-18T21:00:00Z"] == 8.0  # the loss is not yet made
+    assert (own["x"], own["y"][-1]) == (chosen["x"], 3.0)
+
+
+def test_what_no_interval_shows_is_not_said_as_a_fact() -> None:
+    short = verdict(walked_by([-1.0, -2.0, -3.0], [-5.0, -5.0, -5.0]))
+    assert short == "-$6.00 in 4 days: too little time to say whether choosing pays, or is better than not to choose."
+    luck = np.random.default_rng(1).normal(0, 5, 30).tolist()
+    unsure = walked_by([-abs(sum(luck)) / 30 - 0.01 + x for x in luck], luck[::-1])
+    assert "baseline as it is (the difference may be chance)" in verdict(unsure)
+    sure = walked_by([1.0 + n % 2 / 10 for n in range(30)], [-1.0] * 30)
+    assert verdict(sure).endswith("made money, more than baseline as it is.")
+
+
+def test_notes_say_what_was_checked_and_what_was_left_out() -> None:
+    checked = {"cells": 2, "traded": 1, "judged": 1, "trades": 7, "seed": 1}
+    notes = walked_by([1.0], [1.0], verification=checked, left_out_ms=60_000)["notes"]
+    assert notes[0] == (
+        "Checked against Jesse, drawn at random: 1 run of those that make the curve out of sample, 1 cell of a window they were "
+        "chosen on; 7 trades, every field equal."
+    )
+    assert notes[-1].startswith("The last 1m of the candles are less than a tenth of 1d")
+
+
+def test_a_table_of_a_walk_never_makes_the_page_wider_than_a_phone() -> None:
+    page = render_walk(walked_by([1.0], [1.0]))
+    wide = page.count("<table><thead>")
+    assert wide == page.count('<div class="scroll"><table><thead>') > 1
 
 
 def test_how_sure_the_curve_out_of_sample_is_is_said_with_the_careful_intervals() -> None:
