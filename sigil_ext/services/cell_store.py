@@ -11,7 +11,7 @@ import hashlib
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sigil_ext.errors import SigilError
 from sigil_ext.research.kernel.trades import TRADE, CellTrades
 from sigil_ext.services.market import Market
+from sigil_ext.services.tried import disown
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import PACKAGE, Project
 
@@ -32,11 +33,12 @@ TRADE_LIBRARIES = ("jesse", "numpy", "numba")
 
 
 class CellStore:
-    """The cells of one engine on one market's candles, over any part of its time."""
+    """The cells of one engine on one market's candles, over any part of its time. `maker` names the engine and its code."""
 
     def __init__(self, project: Project, engine: str, market: Market) -> None:
         folder = project.storage / "research" / "cells"
-        self.path = folder / f"{engine}-{code_hash(engine)[:12]}-{candles_hash(market)[:12]}.sqlite"
+        self._project, self.maker = project, f"{engine}-{code_hash(engine)[:12]}"
+        self.path = folder / f"{self.maker}-{candles_hash(market)[:12]}.sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._link = sqlite3.connect(self.path, timeout=60, isolation_level=None)
@@ -64,12 +66,6 @@ class CellStore:
             ).fetchone()
             return None if row is None else CellTrades(_unpacked(row[2]), row[0], json.loads(row[1]))
 
-    def known(self, market: Market) -> set[str]:
-        """Return the hashes of the settings that are kept for the period of `market`."""
-        with self._told():
-            rows = self._link.execute("SELECT key FROM cells WHERE start_ms = ? AND finish_ms = ?", _period(market))
-            return {key for (key,) in rows}
-
     def put(self, run: Variant, market: Market, cell: CellTrades) -> None:
         """Keep what `run` came to over the period of `market`."""
         row = (
@@ -82,13 +78,22 @@ class CellStore:
         with self._told():
             self._link.execute("INSERT OR REPLACE INTO cells VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def forget(self, runs: Iterable[Variant], market: Market) -> None:
-        """Drop what is kept of `runs` over the period of `market`."""
+    def disown(self) -> None:
+        """Drop everything that this engine's code made, of all candles: one wrong cell is reason to believe none.
+
+        Rows go, not files: another grid may have a file open.
+        """
         with self._told():
-            self._link.executemany(
-                "DELETE FROM cells WHERE key = ? AND start_ms = ? AND finish_ms = ?",
-                [(settings_hash(run), *_period(market)) for run in runs],
-            )
+            self._link.execute("DELETE FROM cells")
+        for path in self.path.parent.glob(f"{self.maker}-*.sqlite"):
+            # A broken file is of no use to any grid either; whoever opens it is told.
+            with (
+                contextlib.suppress(sqlite3.Error),
+                contextlib.closing(sqlite3.connect(path, timeout=60)) as link,
+                link,
+            ):
+                link.execute("DELETE FROM cells")
+        disown(self._project, self.maker)
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ Start at `run_grid`.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from sigil_ext.services.grid_cells import Workshop, run_kept
 from sigil_ext.services.grid_engines import Hands, Talk, demand_hands
 from sigil_ext.services.grid_verify import verify
 from sigil_ext.services.market import CandleSource, read_market
+from sigil_ext.services.tried import Tried
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import Project
 
@@ -71,11 +72,16 @@ def run_grid(
     market = read_market(runs.values(), plan.candles, plan.start_ms, plan.finish_ms, plan.exchange)
     period = (market.start_ms, market.finish_ms)
     folds = _folds(period, plan.folds)
-    with CellStore(project, plan.engine, market) as store:
-        tried_before = len(store.known(market) - {settings_hash(run) for run in runs.values()})
+    with CellStore(project, plan.engine, market) as store, Tried(project, market) as tried:
+
+        def summary(cell: CellTrades, run: Variant) -> Summary:
+            found = summarise(cell, run.settings.sizing.starting_balance, period, folds)
+            tried.note(settings_hash(run), store.maker, found.daily)
+            return found
+
         shop = Workshop(plan.engine, plan.hands, store, plan.fresh)
         talk = counting(f"{plan.engine} cells", len(runs), tell, say)
-        summaries, failed = run_kept(shop, market, runs, lambda c, r: _summary(c, r, period, folds), talk)
+        summaries, failed = run_kept(shop, market, runs, summary, talk)
         if not summaries:
             raise SigilError(f"no cell could be run; the first one: {next(iter(failed.values()))}")
         verification = None
@@ -84,9 +90,11 @@ def run_grid(
             seed = random.SystemRandom().getrandbits(32)
             checking = counting("checked against Jesse", min(plan.verify, len(ran)), tell, say)
             verification = verify(market, ran, plan.verify, store, plan.hands, seed, checking)
+        earlier = tried.others({settings_hash(runs[index]) for index in summaries})
     facts = GridFacts(
         plan.variants, plan.axes, plan.engine, period, tuple(market.symbols), plan.candles_name, plan.exchange,
-        market.intervals, plan.objective, plan.least_trades, tuple(folds), verification, tried_before,
+        market.intervals, plan.objective, plan.least_trades, tuple(folds), verification, earlier.count,
+        earlier.daily,
     )  # fmt: skip
     problems = {c.index: c.problem for c in cells if c.problem is not None} | failed
     return build_document(facts, cells, summaries, problems)
@@ -130,7 +138,3 @@ def _folds(period: Span, folds: int) -> list[Span]:
             f"--folds {folds} is more than the {days} day(s) from {clock(period[0])} to {clock(period[1])}; take fewer"
         )
     return fold_spans(period, folds)
-
-
-def _summary(cell: CellTrades, run: Variant, period: Span, folds: Sequence[Span]) -> Summary:
-    return summarise(cell, run.settings.sizing.starting_balance, period, folds)

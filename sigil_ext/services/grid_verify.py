@@ -35,7 +35,8 @@ def verify(
     """Run `count` of `runs` (index -> variant), drawn by `seed`, through Jesse and compare them with what `store` keeps.
 
     Raises:
-        KernelDiffers: a trade, the final equity or a count of refused signals differs; what the store kept is dropped.
+        KernelDiffers: a trade, the final equity or a count of refused signals differs; what the kernel's code ever made
+            is dropped.
         SigilError: Jesse could not run a cell.
     """
     chosen = sorted(random.Random(seed).sample(sorted(runs), min(count, len(runs))))
@@ -46,10 +47,13 @@ def verify(
             if isinstance(outcome, SigilError):
                 raise outcome
             kept = store.get(firsts[number], market)
-            assert kept is not None
+            if kept is None:
+                raise SigilError(
+                    "the kept cells were dropped while this ran: another grid found that the kernel is not Jesse. Run it again"
+                )
             difference = first_difference(kept, outcome, market.symbols)
             if difference is not None:
-                store.forget(runs.values(), market)
+                store.disown()
                 raise KernelDiffers(
                     f"the kernel is not Jesse on {_named(firsts[number])}: {difference}. The grid is not shown; run it with "
                     "--engine jesse, and report this"

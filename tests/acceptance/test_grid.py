@@ -141,6 +141,17 @@ def test_an_unchecked_kernel_says_so(project: Project, sigil: Sigil) -> None:
     assert "Not checked against Jesse (--no-verify)" in ran.out
 
 
+def test_a_small_grid_knows_what_the_other_engine_tried_before(document: dict, project: Project, sigil: Sigil) -> None:
+    one = ("grid", "--variant", "baseline", "--axis", "hard_stop.multiplier=1.5", *SMALL)
+    ran = sigil(*one, "--engine", "kernel", "--no-verify", "--json", "-", project=project)
+    assert ran.status == 0, ran.err
+    found = json.loads(ran.out)
+    assert found["cells_tried"] == 1
+    assert found["cells_tried_before"] >= 3  # the rest of the grid of `document`; other tests may have tried more
+    assert found["cells_tried_before_unknown"] == 0
+    assert any("by whichever engine and version; they count as tried" in note for note in found["notes"])
+
+
 def test_a_kernel_that_is_not_jesse_is_not_shown_and_what_it_made_is_dropped(project: Project, sigil: Sigil) -> None:
     sigil(*KERNEL, "--no-verify", project=project)
     (kept,) = (project.storage / "research" / "cells").glob("kernel-*.sqlite")

@@ -19,6 +19,7 @@ from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, by_score, exit_c
 
 Document = Mapping[str, Any]
 MOST_FAILED = 10
+SAME_EXPLAINED = "(same): the trades are exactly those of another cell. "
 POSTURE_EXPLAINED = "P&L of a cell (hard-stop share), mean over the other axes. "
 
 
@@ -74,9 +75,11 @@ def _print_cells(console: Console, document: Document, top: int) -> None:
     )  # fmt: skip
     for cell in rows[:top]:
         figures = cell["figures"]
-        add_row(table, short_label(cell), *(shown(figures[c.key], c.kind) for c in COLUMNS), exit_counts(figures))
+        twin = " (same)" if cell.get("same_as") is not None else ""
+        add_row(table, short_label(cell) + twin, *(shown(figures[c.key], c.kind) for c in COLUMNS), exit_counts(figures))
     named = f"Cell: variant {' / '.join(keys)}. " if keys else ""
-    print_table(console, table, named + EXPLAINED)
+    same = SAME_EXPLAINED if any(cell.get("same_as") is not None for cell in rows[:top]) else ""
+    print_table(console, table, named + same + EXPLAINED)
 
 
 def _folds(document: Document) -> Table:

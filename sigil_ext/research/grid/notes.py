@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sigil_ext.research.grid.posture import CONFOUNDED, is_confounded
@@ -10,6 +10,7 @@ from sigil_ext.research.grid.posture import CONFOUNDED, is_confounded
 if TYPE_CHECKING:
     from sigil_ext.research.grid.report import GridFacts
 
+MOST_NAMED = 4
 UNVERIFIED = "Not checked against Jesse (--no-verify): nothing vouches for the compiled engine's trades in this grid."
 
 
@@ -33,11 +34,14 @@ def notes_on(facts: GridFacts, document: Mapping[str, Any]) -> list[str]:
         )
     if is_confounded([v.settings.hard_stop.multiplier for v in facts.variants], facts.axes):
         notes.append(CONFOUNDED)
-    if document["cells_tried_before"]:
+    twins = sum(cell.get("same_as") is not None for cell in document["cells"])
+    if twins:
         notes.append(
-            f"{document['cells_tried_before']:,d} other cells were run on these candles and this period before; they count "
-            "as tried in the figures above."
+            f"{twins:,d} of the {document['cells_tried']:,d} cells made exactly the trades of another one (same_as in the "
+            "JSON): what sets their settings apart never mattered here."
         )
+    if document["cells_tried_before"]:
+        notes.append(tried_before_sentence(document["cells_tried_before"], document["cells_tried_before_unknown"]))
     coarse = sorted({minutes for minutes in facts.intervals.values() if minutes > 1})
     if coarse:
         notes.append(f"Candles of {coarse[0]} minutes: stops are as coarse as they are, whichever engine ran.")
@@ -58,3 +62,26 @@ def verified_sentence(verification: Mapping[str, Any] | None) -> str:
         return UNVERIFIED
     cells, trades = verification["cells"], verification["trades"]
     return f"Checked against Jesse: {cells} cell{'s' if cells != 1 else ''} drawn at random, {trades:,d} trades, every field equal."
+
+
+def tried_before_sentence(count: int, unknown: int) -> str:
+    """Return how earlier tries on the same data enter the figures; of `unknown` of them the P&L by day is not known."""
+    cells = f"{count:,d} other cell{'s were' if count != 1 else ' was'}"
+    said = f"{cells} run on these candles and this period before, by whichever engine and version; "
+    said += "they count" if count != 1 else "it counts"
+    said += " as tried in the figures above."
+    if unknown:
+        said += (
+            f" Of {unknown:,d} of them the P&L by day is not known any more (the kernel that made it was disproved): the "
+            "deflated ratio counts them, PBO, reality check and SPA do not know them."
+        )
+    return said
+
+
+def same_sentence(labels: Sequence[str]) -> str:
+    """Return that the cells `labels` are the best one by other names."""
+    named = ", ".join(labels[:MOST_NAMED]) + (
+        f" and {len(labels) - MOST_NAMED:,d} more" if len(labels) > MOST_NAMED else ""
+    )
+    cells = "Another cell" if len(labels) == 1 else f"{len(labels):,d} other cells"
+    return f"{cells} made exactly the same trades ({named}): which of them is called the best says nothing."

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sigil_ext.research.backtest_stats import iso, json_safe
 from sigil_ext.research.grid.axes import Axis
@@ -19,9 +20,9 @@ from sigil_ext.research.grid.cells import Cell
 from sigil_ext.research.grid.curves import curves_of
 from sigil_ext.research.grid.figures import score
 from sigil_ext.research.grid.head import head_of
-from sigil_ext.research.grid.notes import notes_on
+from sigil_ext.research.grid.notes import notes_on, same_sentence
 from sigil_ext.research.grid.posture import separate
-from sigil_ext.research.grid.stability import neighbourhood, neighbours_of, places_of
+from sigil_ext.research.grid.stability import at_an_end, neighbourhood, neighbours_of, places_of
 from sigil_ext.research.grid.summary import Span, Summary
 from sigil_ext.research.statistics import assess_grid
 from sigil_ext.settings.overlays import Variant, flatten
@@ -33,7 +34,8 @@ FOLD_FIGURES = ("trades", "net_pnl_usd", "avg_trade_r", "win_rate", "hard_stop_s
 @dataclass(frozen=True, slots=True)
 class GridFacts:
     """What a document says besides the cells. `verification` is what the check against Jesse found, None where none was due;
-    `tried_before` counts cells that earlier grids ran on these candles and this one did not."""
+    `tried_before` counts cells that earlier grids ran on these candles and this one did not, `earlier` is the P&L (days,
+    cells) of those of which it is known."""
 
     variants: tuple[Variant, ...]
     axes: tuple[Axis, ...]
@@ -48,6 +50,12 @@ class GridFacts:
     folds: tuple[Span, ...]
     verification: Mapping[str, Any] | None
     tried_before: int = 0
+    earlier: NDArray[np.float64] | None = None
+
+    @property
+    def unknown_before(self) -> int:
+        """How many of the cells tried before have no P&L by day any more."""
+        return self.tried_before - (0 if self.earlier is None else self.earlier.shape[1])
 
 
 def build_document(
@@ -60,12 +68,14 @@ def build_document(
     ]
     best = int(np.argmax(scores)) if any(math.isfinite(s) for s in scores) else None
     own = [c.index for c in cells if c.index in figures and _is_own(c, facts)]
+    twins = twins_of(summaries)
     document = head_of(facts, title_of(facts, len(cells)), facts.period) | {
         "cells_tried": len(cells) - len(problems),
         "cells_failed": len(problems),
         "cells_tried_before": facts.tried_before,
-        "cells": [_cell(cell, scores[cell.index], summaries, problems) for cell in cells],
-        "best": None if best is None else _best(best, facts, cells, summaries, scores),
+        "cells_tried_before_unknown": facts.unknown_before,
+        "cells": [_cell(cell, scores[cell.index], summaries, problems, twins) for cell in cells],
+        "best": None if best is None else _best(best, facts, cells, summaries, scores, twins),
         "own": own,
         "curves": curves_of(facts.period, cells, summaries, best, own),
         "folds": _folds(facts, cells, summaries),
@@ -83,7 +93,9 @@ def title_of(facts: GridFacts, cells: int) -> str:
     return f"{' x '.join([', '.join(v.name for v in facts.variants), *axes])}: {cells:,d} cells"
 
 
-def _cell(cell: Cell, worth: float, summaries: Mapping[int, Summary], problems: Mapping[int, str]) -> dict[str, Any]:
+def _cell(
+    cell: Cell, worth: float, summaries: Mapping[int, Summary], problems: Mapping[int, str], twins: Mapping[int, int]
+) -> dict[str, Any]:
     said: dict[str, Any] = {
         "index": cell.index, "label": cell.label, "variant": cell.variant, "values": dict(cell.values),
         "problem": problems.get(cell.index), "score": worth if math.isfinite(worth) else None,
@@ -95,6 +107,7 @@ def _cell(cell: Cell, worth: float, summaries: Mapping[int, Summary], problems: 
         "figures": dict(summary.figures),
         "final_equity": summary.final_equity,
         "refused": dict(summary.refused),
+        "same_as": twins.get(cell.index),
         "folds": [
             {"in": {k: w[k] for k in FOLD_FIGURES}, "out": {k: o[k] for k in FOLD_FIGURES}}
             for w, o in zip(summary.within, summary.out, strict=True)
@@ -103,29 +116,42 @@ def _cell(cell: Cell, worth: float, summaries: Mapping[int, Summary], problems: 
 
 
 def _best(
-    best: int, facts: GridFacts, cells: Sequence[Cell], summaries: Mapping[int, Summary], scores: Sequence[float]
+    best: int,
+    facts: GridFacts,
+    cells: Sequence[Cell],
+    summaries: Mapping[int, Summary],
+    scores: Sequence[float],
+    twins: Mapping[int, int],
 ) -> dict[str, Any]:
     """Return the best cell with what keeps one from believing in it."""
     ran = sorted(summaries)
     daily = np.column_stack([summaries[i].daily for i in ran])
-    evidence = assess_grid(daily, ran.index(best), seed=SEED, trials=len(ran) + facts.tried_before)
+    tried = len(ran) + facts.tried_before
+    evidence = assess_grid(daily, ran.index(best), seed=SEED, earlier=facts.earlier, trials=tried).document()
+    alike = [i for i in summaries if i != best and twins.get(i, i) == twins.get(best, best)]
+    if alike:
+        evidence["sentences"].insert(0, same_sentence([cells[i].label for i in sorted(alike)]))
     pnl = [summaries[c.index].figures["net_pnl_usd"] if c.index in summaries else math.nan for c in cells]
     near = neighbours_of(cells[best], facts.axes, places_of(cells, facts.axes))
     return {
         "index": best,
         "label": cells[best].label,
-        "statistics": evidence.document(),
+        "same": sorted(alike),
+        "statistics": evidence,
         "neighbourhood": neighbourhood(best, near, scores, pnl) | {"indices": near},
-        "at_the_edge": _edges(cells[best], facts.axes),
+        "at_the_edge": at_an_end([cells[i] for i in (best, *alike)], facts.axes),
     }
 
 
-def _edges(cell: Cell, axes: Sequence[Axis]) -> list[str]:
-    """Return the axes on which the cell lies at an end: the best may lie outside of the grid."""
-    found = []
-    for axis in axes:
-        if axis.is_numeric and len(axis.values) > 1 and cell.values[axis.key] in (min(axis.values), max(axis.values)):
-            found.append(axis.key)
+def twins_of(summaries: Mapping[int, Summary]) -> dict[int, int]:
+    """Return for each cell that made exactly the trades of one before it, the first such one. Not trading is no trade."""
+    first: dict[str, int] = {}
+    found = {}
+    for index in sorted(summaries):
+        if summaries[index].figures["trades"]:
+            twin = first.setdefault(summaries[index].trades, index)
+            if twin != index:
+                found[index] = twin
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from statistics import median
 from typing import Any
@@ -15,6 +15,7 @@ from sigil_ext.research.grid.cells import Cell
 from sigil_ext.settings.models import TIMEFRAME_MINUTES, parse_duration
 
 Place = tuple[Any, ...]
+MOST_AXES_AT_ONCE = 5  # 242 neighbours
 
 
 def places_of(cells: Sequence[Cell], axes: Sequence[Axis]) -> dict[Place, int]:
@@ -27,18 +28,44 @@ def places_of(cells: Sequence[Cell], axes: Sequence[Axis]) -> dict[Place, int]:
 
 
 def neighbours_of(cell: Cell, axes: Sequence[Axis], places: Mapping[Place, int]) -> list[int]:
-    """Return the cells of the same variant at most one step away on every axis whose values have an order."""
-    moves: list[tuple[int, ...]] = []
-    here: list[int] = []
-    for axis in axes:
-        here.append(_steps(axis)[identity(cell.values[axis.key])])
-        moves.append((-1, 0, 1) if size_of(axis.key, axis.values[0]) is not None else (0,))
+    """Return the cells of the same variant at most one step away on every axis whose values have an order.
+
+    Over more than `MOST_AXES_AT_ONCE` such axes only those one step away on a single one: the corners of twenty axes are
+    three thousand million.
+    """
+    here: Place = (cell.variant, *(_steps(axis)[identity(cell.values[axis.key])] for axis in axes))
+    moving = [n for n, axis in enumerate(axes, start=1) if len(axis.values) > 1 and _has_order(axis)]
     found = []
-    for move in itertools.product(*moves):
-        place = (cell.variant, *(h + m for h, m in zip(here, move, strict=True)))
-        if any(move) and place in places:
-            found.append(places[place])
+    for move in _moves(len(moving)):
+        there = list(here)
+        for n, step in zip(moving, move, strict=True):
+            there[n] += step
+        if any(move) and tuple(there) in places:
+            found.append(places[tuple(there)])
     return found
+
+
+def at_an_end(cells: Sequence[Cell], axes: Sequence[Axis]) -> list[str]:
+    """Return the axes on which all of `cells` lie at one and the same end: a better cell may lie outside of the grid."""
+    found = []
+    for axis in axes:
+        values = {cell.values[axis.key] for cell in cells}
+        if axis.is_numeric and len(axis.values) > 1 and values in ({min(axis.values)}, {max(axis.values)}):
+            found.append(axis.key)
+    return found
+
+
+def _moves(axes: int) -> Iterator[tuple[int, ...]]:
+    if axes <= MOST_AXES_AT_ONCE:
+        yield from itertools.product((-1, 0, 1), repeat=axes)
+        return
+    for n in range(axes):
+        for step in (-1, 1):
+            yield (0,) * n + (step,) + (0,) * (axes - n - 1)
+
+
+def _has_order(axis: Axis) -> bool:
+    return size_of(axis.key, axis.values[0]) is not None
 
 
 def neighbourhood(

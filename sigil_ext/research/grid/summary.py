@@ -5,6 +5,7 @@ Start at `summarise`.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from sigil_ext.research.grid.figures import daily_pnl, figures_of
 from sigil_ext.research.kernel.trades import CellTrades
 
 HOUR_MS = 3_600_000
+WHAT_HAPPENED = (
+    "symbol", "opened_at_ms", "closed_at_ms", "entry_price", "exit_price", "qty", "fee", "pnl_usd", "exit_reason",
+)  # fmt: skip
 Span = tuple[int, int]
 
 
@@ -23,7 +27,7 @@ Span = tuple[int, int]
 class Summary:
     """Figures of a cell over the whole period, and for each fold inside it (`out`) and over the rest of the time (`within`).
 
-    `daily` is P&L in USD by UTC day of the close.
+    `daily` is P&L in USD by UTC day of the close. `trades` is the same for cells that made the same trades.
     """
 
     figures: Mapping[str, Any]
@@ -32,6 +36,7 @@ class Summary:
     daily: NDArray[np.float64]
     final_equity: float
     refused: Mapping[str, int]
+    trades: str
 
 
 def summarise(cell: CellTrades, starting_balance: float, period: Span, folds: Sequence[Span]) -> Summary:
@@ -46,7 +51,16 @@ def summarise(cell: CellTrades, starting_balance: float, period: Span, folds: Se
         daily_pnl(trades, *period),
         cell.final_equity,
         cell.signals_refused,
+        trades_hash(trades),
     )
+
+
+def trades_hash(trades: NDArray[np.void]) -> str:
+    """Return a hash of what was bought and sold, when and why; where a stop lay that never mattered is left out."""
+    total = hashlib.blake2b(digest_size=16)
+    for name in WHAT_HAPPENED:
+        total.update(np.ascontiguousarray(trades[name]).data)
+    return total.hexdigest()
 
 
 def fold_spans(period: Span, folds: int) -> list[Span]:

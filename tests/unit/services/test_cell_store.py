@@ -53,12 +53,25 @@ def test_other_settings_candles_periods_and_engines_find_nothing(project: Projec
         store.put(BASELINE, market(), cell())
         assert store.get(load_variant("baseline", ["trail.multiplier=2"]), market()) is None
         assert store.get(BASELINE, market(finish_ms=300_000)) is None
-        assert store.known(market()) == {settings_hash(BASELINE)}
-        store.forget([BASELINE], market())
-        assert store.known(market()) == set()
     for engine, other in (("jesse", market(first_close=1.1)), ("kernel", market())):
         with CellStore(project, engine, other) as store:
             assert store.get(BASELINE, other) is None
+
+
+def test_what_proves_wrong_takes_everything_with_it_that_its_code_made(project: Project) -> None:
+    other = market(first_close=1.1)
+    for engine, place in (("kernel", market()), ("kernel", other), ("jesse", market())):
+        with CellStore(project, engine, place) as store:
+            store.put(BASELINE, place, cell())
+            store.put(BASELINE, market(finish_ms=300_000), cell())
+    with CellStore(project, "kernel", market()) as store:
+        store.disown()
+        assert store.get(BASELINE, market()) is None
+        assert store.get(BASELINE, market(finish_ms=300_000)) is None
+    with CellStore(project, "kernel", other) as store:
+        assert store.get(BASELINE, other) is None
+    with CellStore(project, "jesse", market()) as store:
+        assert store.get(BASELINE, market()) is not None
 
 
 def test_settings_decide_and_not_the_name() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sigil_ext.research.grid.page import render_page, verdict
@@ -108,10 +109,73 @@ def test_an_unchecked_kernel_says_so(grid: Grid) -> None:
     assert any("2 cells drawn at random, 40 trades, every field equal" in note for note in checked["notes"])
 
 
-def test_cells_tried_before_count_as_tried(grid: Grid) -> None:
-    document = grid(["baseline"], [MULTIPLIERS], lambda v, x: waves(x["hard_stop.multiplier"]), tried_before=97)
+def test_the_best_cell_shown_alone_after_the_grid_is_worth_no_more_than_in_it(grid: Grid) -> None:
+    random = np.random.default_rng(4)
+    worlds = {x: list(random.normal(0.1, 1, 20)) for x in range(1, 13)}
+    worth = lambda v, x: worlds[x["hard_stop.multiplier"]]  # noqa: E731
+    whole = grid(["baseline"], ["hard_stop.multiplier=1:12:1"], worth)
+    best = whole["cells"][whole["best"]["index"]]["values"]["hard_stop.multiplier"]
+    others = np.column_stack([days for x, days in worlds.items() if x != best])
+    alone = grid(["baseline"], [f"hard_stop.multiplier={best}"], worth, tried_before=11, earlier=others)
+    for figure in ("deflated_sharpe", "deflated_sharpe_strict", "effective_trials"):
+        found, among = (d["best"]["statistics"][figure]["value"] for d in (alone, whole))
+        assert found == pytest.approx(among, rel=1e-9)
+    assert alone["best"]["statistics"]["overfitting"]["pbo"] == pytest.approx(
+        whole["best"]["statistics"]["overfitting"]["pbo"]
+    )
+    assert (alone["cells_tried"], alone["best"]["statistics"]["cells_tried"]) == (1, 12)
+    (note,) = [n for n in alone["notes"] if n.startswith("11 other cells were run")]
+    assert "do not know" not in note
+
+
+def test_cells_tried_before_whose_days_are_not_known_count_and_the_note_says_what_does_not_know_them(
+    grid: Grid,
+) -> None:
+    worth = lambda v, x: waves(x["hard_stop.multiplier"])  # noqa: E731
+    document = grid(["baseline"], ["hard_stop.multiplier=3"], worth, tried_before=99)
     assert document["best"]["statistics"]["cells_tried"] == 100
-    assert any("97 other cells were run" in note for note in document["notes"])
+    fresh = grid(["baseline"], ["hard_stop.multiplier=3"], worth)
+    for figure in ("deflated_sharpe", "deflated_sharpe_strict"):
+        before, now = (d["best"]["statistics"][figure]["value"] for d in (fresh, document))
+        assert now < before - 0.1
+    (note,) = [n for n in document["notes"] if n.startswith("99 other cells were run")]
+    assert "PBO, reality check and SPA do not know them" in note
+
+
+def test_cells_with_the_same_trades_are_said_to_be_the_same_and_are_one_try(grid: Grid) -> None:
+    worth = lambda v, x: waves(1 if x["hard_stop.multiplier"] < 1.5 else 0.5)  # noqa: E731
+    document = grid(["baseline"], ["hard_stop.multiplier=1.1,1.2,1.3,1.4,2"], worth)
+    best = document["best"]
+    assert (best["index"], best["same"], best["at_the_edge"]) == (0, [1, 2, 3], [])
+    assert [cell["same_as"] for cell in document["cells"]] == [None, 0, 0, 0, None]
+    assert best["statistics"]["sentences"][0] == (
+        "3 other cells made exactly the same trades (baseline hard_stop.multiplier=1.2, baseline hard_stop.multiplier=1.3, "
+        "baseline hard_stop.multiplier=1.4): which of them is called the best says nothing."
+    )
+    assert best["statistics"]["cells_repeated"] == 3
+    assert any(note.startswith("3 of the 5 cells made exactly the trades of another one") for note in document["notes"])
+    assert not any("lies at the end" in note for note in document["notes"])
+
+
+def test_cells_that_did_not_trade_are_not_called_the_same(grid: Grid) -> None:
+    document = grid(["baseline"], [MULTIPLIERS], lambda v, x: [])
+    assert [cell["same_as"] for cell in document["cells"]] == [None] * 3
+
+
+def test_axes_of_one_value_are_no_axes_and_many_axes_end(grid: Grid) -> None:
+    ones = [
+        "trail.multiplier=2", "trail.activation_atr=1", "flat.after=8h", "flat.max_move_pct=1", "hard_stop.cap_pct=9",
+        "hard_stop.floor_pct=1", "sizing.position_pct=5", "sizing.starting_balance=1000", "guard.cooldown_hours=4",
+        "guard.max_open_positions=5", "ban.after=3", "ban.base_hours=24", "ban.max_hours=96", "costs.fee_pct=0.1",
+        "costs.slippage_pct=0.1", "entry.breakout_lookback=20", "entry.volume_lookback=20", "universe.size=20",
+        "universe.max_zero_volume_pct=60",
+    ]  # fmt: skip
+    worth = lambda v, x: waves(x["hard_stop.multiplier"])  # noqa: E731
+    assert grid(["baseline"], [MULTIPLIERS, *ones], worth)["best"]["neighbourhood"]["indices"] == [1]
+    many = ["hard_stop.multiplier=1,2", "trail.multiplier=2,3", "trail.activation_atr=1,2", "flat.after=8h,9h",
+            "guard.cooldown_hours=4,5", "guard.max_open_positions=5,6"]  # fmt: skip
+    found = grid(["baseline"], many, worth)["best"]
+    assert found["neighbourhood"]["indices"] == [0, 48, 40, 36, 34, 33]  # the best is 32: one step on one axis each
 
 
 def test_losing_grids_say_that_not_trading_was_better(grid: Grid) -> None:
