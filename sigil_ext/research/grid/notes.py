@@ -25,7 +25,7 @@ def notes_on(facts: GridFacts, document: Mapping[str, Any]) -> list[str]:
             f"{document['cells_failed']:,d} of {len(document['cells']):,d} cells have no result; each says why."
         )
     if best is None:
-        notes.append("No cell closed enough trades to be called the best one.")
+        notes.append(no_best_sentence(document))
     elif document["cells"][best["index"]]["figures"]["net_pnl_usd"] <= 0:
         notes.append("The best cell made no money: not trading would have been better than any cell that traded.")
     if best is not None and best["at_the_edge"]:
@@ -54,6 +54,19 @@ def notes_on(facts: GridFacts, document: Mapping[str, Any]) -> list[str]:
     if any(v.name == "legacy" for v in facts.variants):
         notes.append("legacy is a control for research: it stacks entries and has no guard; it is never traded.")
     return notes
+
+
+def no_best_sentence(document: Mapping[str, Any]) -> str:
+    """Return why no cell of `document` is called the best one."""
+    traded = [
+        c for c in document["cells"] if "figures" in c and c["figures"]["trades"] >= max(1, document["least_trades"])
+    ]
+    if not traded:
+        return "No cell closed enough trades to be called the best one."
+    return (
+        f"No cell is called the best one: none has a figure for {document['objective_words']}, which a cell without a loss "
+        "does not have; take another --objective."
+    )
 
 
 def verified_sentence(verification: Mapping[str, Any] | None) -> str:

@@ -184,6 +184,16 @@ def test_losing_grids_say_that_not_trading_was_better(grid: Grid) -> None:
     assert verdict(document).startswith("No cell made money")
 
 
+def test_why_no_cell_is_the_best_is_said(grid: Grid) -> None:
+    idle = grid(["baseline"], [MULTIPLIERS], lambda v, x: [])
+    assert idle["best"] is None
+    assert "No cell closed enough trades to be called the best one." in idle["notes"]
+    winners = grid(["baseline"], [MULTIPLIERS], lambda v, x: [1.0], objective="profit_factor")
+    assert winners["best"] is None
+    (note,) = [n for n in winners["notes"] if n.startswith("No cell")]
+    assert "none has a figure for gross win by gross loss, which a cell without a loss does not have" in note
+
+
 def test_a_cell_that_always_wins_is_told_from_luck_and_noise_is_not(grid: Grid) -> None:
     def steady(variant: str, values: dict[str, Any]) -> list[float]:
         wins = values["hard_stop.multiplier"] == 2
