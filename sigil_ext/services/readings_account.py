@@ -216,7 +216,7 @@ def _limits(database: Database, run: Course | None, settings: VariantSettings | 
         "drawdown": settings.breaker.max_drawdown_pct,
         "consecutive_losses": float(settings.breaker.consecutive_losses),
     }
-    return tuple(LimitView(name, values[name], limits[name]) for name in BREAKER_TRIPS)
+    return tuple(LimitView(name, values[name], limits[name] or None) for name in BREAKER_TRIPS)
 
 
 def _fall_pct(now: float | None, before: float | None) -> float | None:

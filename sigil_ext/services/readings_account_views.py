@@ -147,11 +147,11 @@ class PerformanceView:
 
 @dataclass(frozen=True, slots=True)
 class LimitView:
-    """One limit of the breaker: its value now, and the one at which it trips; 0 never trips."""
+    """One limit of the breaker: its value now, and the one at which it trips; null: it is off."""
 
     name: str
     value: float | None
-    limit: float
+    limit: float | None
 
 
 @dataclass(frozen=True, slots=True)

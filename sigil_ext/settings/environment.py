@@ -28,6 +28,7 @@ from sigil_ext.settings.redis_address import REDIS_URL_KEY, RedisAddress, parse_
 URL_KEY = "SIGIL_DATABASE_URL"
 ALERT_KEYS = ("SIGIL_ALERT_URLS", "SIGIL_ALERT_EVENTS", "SIGIL_ALERT_EXIT_REASONS")
 API_KEYS = ("SIGIL_API_TOKEN", "SIGIL_API_ACT_TOKEN")
+_EXAMPLE_TOKENS = ("choose-one", "choose-another")
 _KNOWN_SIGIL_KEYS = (URL_KEY, REDIS_URL_KEY, "SIGIL_MODE", "SIGIL_HOME", *ALERT_KEYS, *API_KEYS)
 _KEYS_OF_VARIANTS = tuple(f"{key}_" for key in (URL_KEY, *ALERT_KEYS))
 _SCHEMES = ("postgresql", "postgres", "postgresql+psycopg2")
@@ -97,6 +98,13 @@ class Environment(BaseSettings):
     def _draft_only(cls, value: Any) -> Any:
         if value not in (None, "draft"):
             raise ValueError(f"is '{value}', but Sigil trades on paper only: remove it or set it to draft")
+        return value
+
+    @field_validator("api_token", "api_act_token")
+    @classmethod
+    def _own_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and value.get_secret_value() in _EXAMPLE_TOKENS:
+            raise ValueError("still is the example's; make one with: openssl rand -hex 32")
         return value
 
     def database(self, variant: str) -> DatabaseAddress | None:

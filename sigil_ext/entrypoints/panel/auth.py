@@ -3,7 +3,9 @@
 People: `POST /sigil/login` takes Jesse's own token (sha256 of the dashboard's password, which Jesse's pages keep in the
 local storage of the same origin) and answers with a signed cookie, HttpOnly and SameSite=Strict. The login page sends the
 token that it finds there by itself, so whoever is logged in to Jesse is logged in here. The cookie holds no secret, only
-an end and a signature; another password or another key under storage/ ends every session.
+an end and a signature; a logout ends it for every copy (see `sessions`), another password or another key under storage/
+ends every session. The cookie does not come along when a link of another site leads here: the login page then asks once by
+itself, from this origin, and goes on.
 
 Programs: `Authorization: Bearer ...` with SIGIL_API_TOKEN (reads) or SIGIL_API_ACT_TOKEN (reads and acts). No token
 configured: no access.
@@ -19,7 +21,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from sigil_ext.entrypoints.panel.context import context_of
+from sigil_ext.entrypoints.panel.sessions import EndedSessions, own_key
 from sigil_ext.settings.project import Project
 
 COOKIE = "sigil_session"
@@ -70,7 +72,8 @@ class Keys:
     def __init__(self, project: Project, password: str | None, token: str | None, act_token: str | None) -> None:
         self._password_token = token_of(password) if password else None
         self._token, self._act_token = token or None, act_token or None
-        self._key = hashlib.sha256(_own_key(project) + (self._password_token or "").encode()).digest()
+        self._ended = EndedSessions(project)
+        self._key = hashlib.sha256(own_key(project) + (self._password_token or "").encode()).digest()
 
     @property
     def tokens_configured(self) -> bool:
@@ -97,7 +100,14 @@ class Keys:
         if not _same(signature, self._sign("session", payload)):
             return None
         end = payload.partition(".")[0]
-        return payload if end.isdigit() and int(end) > (time.time() if now is None else now) else None
+        if not end.isdigit() or int(end) <= (time.time() if now is None else now) or payload in self._ended:
+            return None
+        return payload
+
+    def end_session(self, cookie: str) -> None:
+        """Make a session end for every copy of its cookie, here and for other servers of this project."""
+        if (session := self.session(cookie)) is not None:
+            self._ended.add(session)
 
     def csrf(self, session: str) -> str:
         """Return the token that acts of this session must carry."""
@@ -114,20 +124,6 @@ def token_of(password: str) -> str:
 
 def _same(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode("utf-8", "surrogatepass"), other.encode("utf-8", "surrogatepass"))
-
-
-def _own_key(project: Project) -> bytes:
-    """Return the project's random key, made at the first call, readable by its owner only."""
-    path = project.storage / "panel" / "session.key"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    key = secrets.token_bytes(32)
-    with os.fdopen(handle, "wb") as file:
-        file.write(key)
-    return key
 
 
 def keys_of(connection: HTTPConnection) -> Keys:

@@ -23,7 +23,7 @@ from sigil_ext.entrypoints.panel.pages.rendering import error_page
 from sigil_ext.errors import SigilError, UnknownSymbol, UnknownVariant, UsageError
 
 _log = logging.getLogger(__name__)
-_FOR_PROGRAMS = ("/sigil/api/", "/sigil/metrics", "/sigil/static/")
+_FOR_PROGRAMS = ("/sigil/api/", "/sigil/data/", "/sigil/metrics", "/sigil/static/")
 _CODES = {400: "invalid", 404: "not_found", 405: "method_not_allowed", 413: "too_large", 415: "unsupported_media_type"}
 
 
@@ -49,7 +49,7 @@ def problem(
     return JSONResponse({"error": error, "meta": meta()}, status, headers=headers)
 
 
-def _told(
+def told(
     request: Request,
     status: int,
     code: str,
@@ -57,9 +57,13 @@ def _told(
     field: str | None = None,
     headers: dict[str, str] | None = None,
 ) -> Response:
-    """Return the error as whoever asked reads it: a person looking at a page, or a program."""
-    if request.method == "GET" and not request.url.path.startswith(_FOR_PROGRAMS):
-        return error_page(request, status, message)
+    """Return the error as whoever asked reads it: a person whose browser goes there, or a script or program."""
+    accepted = request.headers.get("accept", "*/*")
+    for_people = "text/html" in accepted or (request.method == "GET" and "application/json" not in accepted)
+    if for_people and not request.url.path.startswith(_FOR_PROGRAMS):
+        answer = error_page(request, status, message)
+        answer.headers.update(headers or {})
+        return answer
     return problem(status, code, message, field, headers)
 
 
@@ -71,16 +75,22 @@ async def _to_login(request: Request, error: Exception) -> Response:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
-    return _told(request, error.status, error.code, error.sentence, error.field, headers)
+    return told(request, error.status, error.code, error.sentence, error.field, headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
+    if first["type"] == "json_invalid":
+        return told(request, 422, "invalid", f"body: is not JSON from character {place[-1]} on", "body")
+    if place == ["body"] and first["type"] == "missing":
+        return told(request, 422, "invalid", "body: is empty; it has to be a JSON object", "body")
     field = ".".join(place[1:]) or place[0]
     said = first["msg"].removeprefix("Value error, ")
-    return _told(request, 422, "invalid", f"{field}: {said[0].lower()}{said[1:]}", field)
+    if not said[:2].isupper():
+        said = said[:1].lower() + said[1:]
+    return told(request, 422, "invalid", f"{field}: {said}", field)
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -91,7 +101,7 @@ async def _http(request: Request, error: Exception) -> Response:
         404: "there is nothing at this address",
         405: "this address does not take that method",
     }
-    return _told(
+    return told(
         request,
         status,
         _CODES.get(status, "refused"),
@@ -104,26 +114,26 @@ async def _http(request: Request, error: Exception) -> Response:
 async def _away(request: Request, error: Exception) -> Response:
     assert isinstance(error, VariantAway)
     away = error.away
-    return _told(request, 503, f"variant_{away.kind}", away.said, headers={"Retry-After": "5"})
+    return told(request, 503, f"variant_{away.kind}", away.said, headers={"Retry-After": "5"})
 
 
 async def _said(request: Request, error: Exception) -> Response:
     if isinstance(error, UnknownVariant | UnknownSymbol):
         kind = "unknown_variant" if isinstance(error, UnknownVariant) else "unknown_symbol"
-        return _told(request, 404, kind, str(error))
+        return told(request, 404, kind, str(error))
     if isinstance(error, UsageError):
-        return _told(request, 409 if request.method == "POST" else 422, "refused", str(error))
+        return told(request, 409 if request.method == "POST" else 422, "refused", str(error))
     if isinstance(error, ClosingFailed):
-        return _told(request, 503, "not_done", str(error))
+        return told(request, 503, "not_done", str(error))
     _log.error("a request could not be answered: %s", error)
-    return _told(request, 503, "unavailable", "this cannot be answered now; the server's log says why")
+    return told(request, 503, "unavailable", "this cannot be answered now; the server's log says why")
 
 
 async def _database(request: Request, error: Exception) -> Response:
     _log.error("a database refused: %s", type(error).__name__, exc_info=error)
-    return _told(request, 503, "unavailable", "the database did not do this now; the server's log says why")
+    return told(request, 503, "unavailable", "the database did not do this now; the server's log says why")
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:
     _log.error("unexpected error", exc_info=error)
-    return problem(500, "internal", "something went wrong here; the server's log says what")
+    return told(request, 500, "internal", "something went wrong here; the server's log says what")

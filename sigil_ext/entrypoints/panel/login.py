@@ -27,13 +27,14 @@ from sigil_ext.entrypoints.panel.auth import (
 )
 
 router = APIRouter()
+LONGEST_PASSWORD = 2000
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 
 
 class Login(BaseModel):
     """What the login page sends: the password, or the token that Jesse made of it."""
 
-    password: str = Field(default="", max_length=200)
+    password: str = Field(default="", max_length=LONGEST_PASSWORD)
     token: str = Field(default="", max_length=200)
 
 
@@ -41,7 +42,7 @@ class Login(BaseModel):
 async def login_page(
     request: Request, next_path: Annotated[str, Query(alias="next", max_length=500)] = "/sigil/"
 ) -> Response:
-    """Show the login page; who is logged in goes on at once."""
+    """Show the login page; who is logged in goes on at once, also when its script asks (see login.js)."""
     viewer = identify(request)
     if viewer is not None and viewer.by == "session":
         return RedirectResponse(safe_next(next_path), status_code=303)
@@ -67,9 +68,11 @@ async def login(request: Request, given: Login) -> Response:
 
 @router.post("/sigil/logout", include_in_schema=False)
 async def logout(request: Request) -> Response:
-    """Take the cookie away. Jesse's own login stays."""
+    """End the session, on the server too: a copy of its cookie is worth nothing any more. Jesse's own login stays."""
     if not from_this_origin(request):
         raise Refused(403, "cross_site", "a logout must come from the panel's own page")
+    if cookie := request.cookies.get(COOKIE):
+        keys_of(request).end_session(cookie)
     answer = RedirectResponse(f"{LOGIN_PATH}?stay=1", status_code=303)
     answer.delete_cookie(COOKIE, path="/sigil", httponly=True, samesite="strict")
     return answer

@@ -1,13 +1,11 @@
 """/sigil/metrics for Prometheus: ages, counts, equity and latency of every variant, and how the panel itself does.
 
-Read by a bearer of either token; without any token configured by this machine alone, and only if no proxy stands between.
-The variants are asked at most every `FRESH_S`, however many ask. Start at `router`.
+Read by a bearer of either token, or with a session: where no token is configured no program gets in. The variants are asked at most every `FRESH_S`, however many ask. Start at `router`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -15,12 +13,11 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, Request
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
-from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from sigil_ext import __version__
 from sigil_ext.db.connection import Database
-from sigil_ext.entrypoints.panel.auth import identify, keys_of, require_viewer
+from sigil_ext.entrypoints.panel.auth import require_viewer
 from sigil_ext.entrypoints.panel.context import Answer, PanelContext, context_of
 from sigil_ext.entrypoints.panel.hub import Hub, hub_of
 from sigil_ext.services.readings_account import summary
@@ -122,31 +119,6 @@ class _Collected:
         return self._families
 
 
-def may_read(connection: HTTPConnection) -> None:
-    """Let through a bearer or a session; without a token configured, this machine.
-
-    Raises:
-        Refused: 401.
-    """
-    if identify(connection) is not None:
-        return
-    if keys_of(connection).tokens_configured or not _from_here(connection):
-        require_viewer(connection)
-
-
-def _from_here(connection: HTTPConnection) -> bool:
-    """Return whether the request is of this machine, asked of this machine by that name, without a proxy between."""
-    if connection.client is None or any(h in connection.headers for h in ("forwarded", "x-forwarded-for", "via")):
-        return False
-    host = connection.headers.get("host", "").rsplit(":", 1)[0].strip("[]")
-    try:
-        return ipaddress.ip_address(connection.client.host).is_loopback and (
-            host == "localhost" or ipaddress.ip_address(host).is_loopback
-        )
-    except ValueError:
-        return False
-
-
 async def look(context: PanelContext, meter: Meter) -> None:
     """Ask the variants, unless they were asked just now."""
     async with meter.lock:
@@ -158,7 +130,7 @@ async def look(context: PanelContext, meter: Meter) -> None:
 @router.get("/sigil/metrics")
 async def metrics(request: Request) -> Response:
     """Return the figures as Prometheus reads them."""
-    may_read(request)
+    require_viewer(request)
     meter: Meter = request.app.state.meter
     await look(context_of(request), meter)
     now = CollectorRegistry()

@@ -70,6 +70,13 @@ def test_every_list_has_both_variants_that_are_there_and_names_those_that_are_no
     assert one["meta"]["away"] == []
 
 
+def test_a_limit_of_the_breaker_that_is_off_is_null(panel):
+    (risk,) = panel.get("/risk", params={"variant": RECORDED}).json()["data"]
+    assert {limit["name"]: limit["limit"] for limit in risk["limits"]} == {
+        "daily_loss": 5.0, "drawdown": None, "consecutive_losses": None,
+    }  # fmt: skip
+
+
 def test_trades_are_the_closed_rows_to_the_last_float(panel, recorded):
     found = panel.get("/trades", params={"variant": RECORDED}).json()["data"]
     assert [(int(t["id"]), t["exit_reason"], t["entry_price"], t["exit_price"], t["pnl_usd"]) for t in found] == rows(

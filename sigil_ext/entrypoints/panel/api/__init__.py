@@ -4,12 +4,13 @@ from fastapi import APIRouter, Depends
 
 from sigil_ext.entrypoints.panel.api import acts, read, reference, stream
 from sigil_ext.entrypoints.panel.api.envelope import ErrorEnvelope
+from sigil_ext.entrypoints.panel.api.parameters import only_known
 from sigil_ext.entrypoints.panel.auth import require_viewer
 
 PREFIX = "/sigil/api/v1"
 _ERRORS = {code: {"model": ErrorEnvelope} for code in (400, 401, 403, 404, 408, 413, 422, 429, 503)}
 
-router = APIRouter(prefix=PREFIX, dependencies=[Depends(require_viewer)], responses=_ERRORS)  # type: ignore[arg-type]
+router = APIRouter(prefix=PREFIX, dependencies=[Depends(require_viewer), Depends(only_known)], responses=_ERRORS)  # type: ignore[arg-type]
 router.include_router(read.router)
 router.include_router(acts.router)
 router.include_router(stream.router)

@@ -16,14 +16,17 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.entrypoints.panel.api.envelope import Envelope, ErrorEnvelope, answer
 from sigil_ext.entrypoints.panel.api.parameters import VariantInPath
-from sigil_ext.entrypoints.panel.auth import CanAct
+from sigil_ext.entrypoints.panel.auth import CanAct, Refused
 from sigil_ext.entrypoints.panel.closing import Order, close_apart
 from sigil_ext.entrypoints.panel.context import Context, PanelContext
 from sigil_ext.services.acts import ACTS, Wanted, act
 
 router = APIRouter()
+_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_OF_A_SYMBOL = ("close", "ban", "lift")
 Name = Literal["pause", "resume", "trip", "reset", "flatten", "lift", "ban", "close"]
 
 
@@ -32,6 +35,8 @@ def _plain(text: str) -> str:
         raise ValueError("needs a reason; it is stored with the act")
     if any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in text):
         raise ValueError("holds control characters; write it as plain text")
+    if any(c in _TURNING for c in text):
+        raise ValueError("holds characters that turn the direction of writing around; leave them out")
     return text.strip()
 
 
@@ -60,12 +65,16 @@ class Done:
 )
 async def act_on(context: Context, viewer: CanAct, variant: VariantInPath, name: Name, body: ActBody) -> Response:
     """Do one act upon one variant. Closing and flattening answer once the database shows it, which can take two minutes."""
+    if name in _OF_A_SYMBOL and body.symbol is None:
+        raise Refused(422, "invalid", f"symbol: {name} needs one", "symbol")
     wanted = Wanted(body.reason, body.symbol, body.hours)
     if name in ACTS:
         outcome = await _at_once(context, variant, name, wanted, viewer.name)
     else:
         symbol = wanted.demand_symbol() if name == "close" else None
-        await context.ask(variant, lambda database: None)  # away or unknown: said before a process is started
+        held = await context.ask(variant, lambda database: PostgresStore(database).open_positions())
+        if name == "flatten" and not held:  # what the process would say, some seconds later
+            return answer(Done(name, variant, viewer.name, "nothing was open"))
         order = Order(variant, symbol, "manual" if name == "close" else "kill_switch", wanted.reason, viewer.name)
         async with context.closings:
             outcome = await close_apart(context.project, order)

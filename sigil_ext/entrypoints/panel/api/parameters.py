@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Path, Query
+from fastapi import Depends, Path, Query, Request
+from fastapi.dependencies.utils import get_flat_dependant
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from sigil_ext.db.connection import Database
@@ -38,6 +40,32 @@ Symbol = Annotated[
 ]
 Since = Annotated[datetime | None, Query(description="From this instant on; UTC unless it names a zone.")]
 Until = Annotated[datetime | None, Query(description="Before this instant; UTC unless it names a zone.")]
+
+
+def only_known(request: Request) -> None:
+    """Refuse a query parameter that the route does not take: without it a mistyped filter would read everything.
+
+    Raises:
+        Refused: 422 with its name and those there are.
+    """
+    demand_known(request.query_params, _taken_by(request.scope["route"]))
+
+
+def demand_known(given: Iterable[str], known: tuple[str, ...]) -> None:
+    """Let through `given` if each is among `known`.
+
+    Raises:
+        Refused: 422 with the first that is not.
+    """
+    if (wrong := next((name for name in given if name not in known), None)) is None:
+        return
+    name = "".join(c for c in wrong[:40] if c.isprintable())
+    there_is = f"there is: {', '.join(known)}" if known else "this address takes none"
+    raise Refused(422, "invalid", f"{name}: is no parameter here; {there_is}", name)
+
+
+def _taken_by(route: APIRoute) -> tuple[str, ...]:
+    return tuple(parameter.alias for parameter in get_flat_dependant(route.dependant).query_params)
 
 
 @dataclass(frozen=True, slots=True)

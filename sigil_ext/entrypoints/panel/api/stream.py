@@ -25,8 +25,8 @@ from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from sigil_ext.entrypoints.panel.api.envelope import Envelope, answer
-from sigil_ext.entrypoints.panel.api.parameters import Variants
-from sigil_ext.entrypoints.panel.auth import identify, keys_of
+from sigil_ext.entrypoints.panel.api.parameters import Variants, demand_known
+from sigil_ext.entrypoints.panel.auth import Refused, identify, keys_of
 from sigil_ext.entrypoints.panel.hub import Hub, hub_of
 from sigil_ext.services.events import KINDS, Event
 
@@ -36,7 +36,8 @@ SEND_S = 10.0
 WAITING = 4000  # events: a burst of a few looks, for one who reads all the time
 MOST_LISTENERS = 500
 LONGEST_MESSAGE = 4096
-UNAUTHORIZED, TOO_SLOW, TOO_MANY, TOO_BIG = 4401, 4408, 4429, 1009
+UNAUTHORIZED, TOO_SLOW, UNKNOWN, TOO_MANY, TOO_BIG = 4401, 4408, 4422, 4429, 1009
+PARAMETERS = ("variant", "kind", "stream", "after")
 
 router = APIRouter()
 socket_router = APIRouter()
@@ -94,6 +95,11 @@ async def listen(socket: WebSocket) -> None:
         await _close(socket, UNAUTHORIZED, "this needs a token")
         return
     asked = socket.query_params
+    try:
+        demand_known(asked, PARAMETERS)
+    except Refused as error:
+        await _close(socket, UNKNOWN, error.sentence)
+        return
     listener = _Listener(frozenset(asked.getlist("variant")), frozenset(asked.getlist("kind")))
     stream, leave = await hub.listen(listener.hear)
     try:
@@ -163,6 +169,7 @@ async def _serve(socket: WebSocket, listener: _Listener, hello: dict[str, Any], 
         asyncio.create_task(_send(socket, listener, hello, hub)),
         asyncio.create_task(_read(socket)),
         asyncio.create_task(listener.too_slow.wait()),
+        asyncio.create_task(_session_ends(socket)),
     ]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -173,6 +180,8 @@ async def _serve(socket: WebSocket, listener: _Listener, hello: dict[str, Any], 
     if tasks[2] in done or any(isinstance(r, TimeoutError) for r in results):
         hub.dropped += 1
         await _close(socket, TOO_SLOW, "too slow; begin anew with ?stream=&after=")
+    elif tasks[3] in done:
+        await _close(socket, UNAUTHORIZED, "the session has ended")
     elif isinstance(results[1], _TooBig):
         await _close(socket, TOO_BIG, "a message of a listener is at most 4096 characters")
 
@@ -188,6 +197,13 @@ async def _send(socket: WebSocket, listener: _Listener, hello: dict[str, Any], h
             message = json.dumps({"type": "ping", "stream": hello["stream"], "seq": hub.last})
         async with asyncio.timeout(SEND_S):
             await socket.send_text(message)
+
+
+async def _session_ends(socket: WebSocket) -> None:
+    """Wait until the session that a listener came with has ended; for ever, if it came with a token."""
+    viewer = identify(socket)
+    while viewer is None or viewer.by == "token" or identify(socket) is not None:
+        await asyncio.sleep(HEARTBEAT_S)
 
 
 class _TooBig(Exception):
