@@ -15,6 +15,7 @@ from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import short_label, shown_value
 from sigil_ext.research.grid.charts import CHARTS, style_of
 from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, exit_counts
+from sigil_ext.research.grid.notes import no_best_sentence
 from sigil_ext.research.grid.stability import ordered, size_of
 from sigil_ext.research.page import asset, whole_page
 
@@ -94,7 +95,7 @@ def _checked(document: Document) -> str:
 def _best(document: Document) -> str:
     best = document["best"]
     if best is None:
-        return '<section class="card"><p>No cell closed enough trades to be called the best one.</p></section>'
+        return f'<section class="card"><p>{escape(no_best_sentence(document))}</p></section>'
     figures = document["cells"][best["index"]]["figures"]
     facts = [(c.name, shown(figures[c.key], c.kind)) for c in COLUMNS]
     facts.append(("hard stop / trail / flat", exit_counts(figures)))

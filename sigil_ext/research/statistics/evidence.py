@@ -92,11 +92,13 @@ class GridEvidence:
         ]
 
     def _tries(self) -> str:
-        said = f"{self.cells_tried:,} cells were tried on {self.days} days"
+        cells = "1 cell was" if self.cells_tried == 1 else f"{self.cells_tried:,} cells were"
+        said = f"{cells} tried on {self.days} day{'s' if self.days != 1 else ''}"
         if self.cells_before:
             said += f" ({self.cells_tried - self.cells_before:,} here, {self.cells_before:,} before)"
         if self.effective_trials.known:
-            said += f", which amount to about {self.effective_trials.value:.1f} independent ones."
+            amount = f", which amount to about {self.effective_trials.value:.1f} independent ones."
+            said += amount if self.cells_tried > 1 else "."
         else:
             said += f"; {self.effective_trials.reason}."
         if self.cells_repeated:

@@ -80,6 +80,10 @@ def test_tries_whose_days_are_not_known_deflate_also_a_single_cell_and_the_figur
     assert "PBO, reality check and SPA do not know them" in alone.sentences()[0]
 
 
+def test_a_single_cell_is_one_cell():
+    assert assess_grid(noise(n=1), 0, seed=1, **QUICK).sentences()[0] == "1 cell was tried on 90 days."
+
+
 def test_cells_with_one_outcome_are_one_try():
     cells = noise(n=10)
     doubled = np.hstack([cells[:, :4], cells, cells[:, 2:3]])
