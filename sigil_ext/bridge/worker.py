@@ -14,7 +14,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable, Generator, Sequence
 from multiprocessing import connection, get_context
@@ -23,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from sigil_ext.bridge.records import Message
 from sigil_ext.bridge.simulate import SimulationRequest, SimulationResult, simulate
 from sigil_ext.errors import SigilError, SimulationFailed, UsageError
+from sigil_ext.settings.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -63,7 +63,7 @@ def run_each(
         SimulationFailed: the host died.
     """
     ended = 0
-    with tempfile.TemporaryDirectory(prefix="sigil-run-") as folder, open(f"{folder}/log", "w+") as log:
+    with temporary_folder("run") as folder, (folder / "log").open("w+") as log:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
         environment["PYTHONPATH"] = os.pathsep.join(p or os.getcwd() for p in sys.path)
         host = subprocess.Popen(
