@@ -112,7 +112,7 @@ def test_the_earlier_bots_closed_rows_are_diagnosed_as_far_as_they_go(sigil, emp
     parts = {p["name"]: p["usd"] for p in run["parts"]["parts"]}
     assert sum(usd for usd in parts.values() if usd is not None) == pytest.approx(run["net_usd"])
     assert parts["geometry"] is None
-    assert any("4 of 4 positions have no candles" in note for note in run["notes"])
+    assert any("4 of 4 positions without candles" in note for note in run["notes"])
 
 
 WRONG = [

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from sigil_ext.research.backtest_charts import variant_styles
+from sigil_ext.research.backtest_format import counted
 
 Run = Mapping[str, Any]
 Figure = dict[str, Any]
@@ -167,12 +168,13 @@ def since_last(run: Run) -> Figure | None:
     trace = {
         "type": "bar", "x": [line["since"] for line in lines],
         "y": [_pct(line["hard_stops"] / line["positions"]) for line in lines], "marker": {"color": "var:vermillion"},
-        "text": [f"{line['positions']:,d} positions<br>{line['net_usd'] / line['positions']:+,.2f} USD each" for line in lines],
+        "text": [f"{counted(line['positions'], 'position')}<br>{line['net_usd'] / line['positions']:+,.2f} USD each" for line in lines],
         "textposition": "outside", "cliponaxis": False, "hovertemplate": "%{x}: %{y:.1f} % hard stops, %{text}<extra></extra>",
     }  # fmt: skip
     layout = {
         "xaxis": {"type": "category"},
         "yaxis": {"title": {"text": "hard stops"}, "ticksuffix": " %", "range": [0, 100]},
+        "margin": {"l": 62, "r": 14, "t": 40, "b": 44},  # two lines above a bar of 100 %
     }
     return _figure([trace], layout, 320)
 

@@ -106,7 +106,7 @@ def _run(index: int, run: Run, figures: dict[str, Any]) -> str:
         [
             f'<div class="grid">{cards}</div>',
             f'<section class="card"><h3>The parts, in the order of the cut</h3><p class="muted">{escape(how)}</p>'
-            f'<div class="scroll"><table><thead>{head}</thead><tbody>{order}</tbody></table></div></section>',
+            f'<div class="scroll"><table class="told"><thead>{head}</thead><tbody>{order}</tbody></table></div></section>',
             _ladder("The same entries under other stops, trail as set", run["ladder"]),
             _ladder("The same entries under other trails, stop as set", run["trails"]),
             _symbols(run),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import iso, json_safe
 from sigil_ext.research.diagnosis import figures
 from sigil_ext.research.diagnosis.candles import Candles
@@ -192,12 +193,12 @@ def _notes(run: Run, noise: Noise, walkable: Sequence[Position]) -> list[str]:
         notes.append("No position was closed: there is nothing to diagnose.")
     if dark:
         notes.append(
-            f"{dark} of {len(run.positions)} positions have no candles: noise, falls and other stops leave them out."
+            f"{dark} of {counted(len(run.positions), 'position')} without candles: noise, falls and other stops leave them out."
         )
     if by_hand:
-        notes.append(f"{by_hand} positions were ended by a person or a switch and are walked under no other stop.")
+        notes.append(f"Ended by a person or a switch, and walked under no other stop: {counted(by_hand, 'position')}.")
     if any(p.stop_pct != p.stop_pct for p in run.positions):
         notes.append(f"Rows without a stop were taken to have the fixed one of {run.rule.floor_pct:g} %.")
     if 0 < len(run.positions) < 100:
-        notes.append(f"{len(run.positions)} positions are few; read the intervals before the figures.")
+        notes.append(f"{counted(len(run.positions), 'position')}: few; read the intervals before the figures.")
     return notes

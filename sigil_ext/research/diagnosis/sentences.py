@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from sigil_ext.research.backtest_format import counted
+
 
 def sentences_of(run: Mapping[str, Any]) -> list[str]:
     """Return the findings of one run, the weightiest first."""
@@ -19,7 +21,7 @@ def sentences_of(run: Mapping[str, Any]) -> list[str]:
 def _result(run: Mapping[str, Any]) -> str:
     hard = run["hard_stops"]
     return (
-        f"{run['positions']:,} positions made {_usd(run['net_usd'])}; {hard['count']:,} of them ({_pct(hard['share'])}) ended at "
+        f"{counted(run['positions'], 'position')} made {_usd(run['net_usd'])}; {hard['count']:,} of them ({_pct(hard['share'])}) ended at "
         f"the hard stop and lost {_usd(hard['net_usd'])}."
     )
 

@@ -59,9 +59,10 @@ def spread(document: Document) -> Figure | None:
         best = document["cells"][document["best"]["index"]]["figures"]["net_pnl_usd"]
         layout["shapes"].append(_upright(best, "vermillion", "dot"))
         layout["annotations"].append(
-            {"x": best, "y": 1, "yref": "paper", "text": "best", "showarrow": False, "xanchor": "right", "yanchor": "top",
-             "xshift": -4, "font": {"color": "var:bad"}}
+            {"x": best, "y": 1, "yref": "paper", "text": "best", "showarrow": False, "xanchor": "right", "yanchor": "bottom",
+             "font": {"color": "var:bad"}}
         )  # fmt: skip
+        layout["margin"] = {"l": 62, "r": 14, "t": 24, "b": 44}  # the word stands above the bars
     return {"data": [trace], "layout": layout | {"height": 300}}
 
 

@@ -29,7 +29,10 @@ COLUMNS: tuple[Column, ...] = (
     Column("profit_factor", "profit\nfactor", "profit factor", "ratio"),
     Column("avg_trade_usd", "a\ntrade", "a trade", "signed_usd"),
 )
-EXPLAINED = "R: distance from entry to hard stop. Needed: win rate at which this payoff breaks even. Drawdown: of closed trades."
+EXPLAINED = (
+    "R: distance from entry to hard stop. Needed: win rate at which this payoff breaks even. Drawdown: of closed trades. "
+    "Stop/trail/flat: trades that ended by hard stop, trail and flat exit; +1: one that ended otherwise, as at the end of the run."
+)
 COUNTED_EXITS = ("hard_stop", "atr_trail", "flat_no_move")
 
 
@@ -43,7 +46,7 @@ def by_score(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def exit_counts(figures: Mapping[str, Any]) -> str:
-    """Return the trades that ended by hard stop, trail and flat exit as `3/20/4`, others as `+2`."""
+    """Return the trades that ended by hard stop, trail and flat exit as `3/20/4`, all others as `+2`."""
     exits = figures["exits"]
     counts = [exits.get(reason, {}).get("count", 0) for reason in COUNTED_EXITS]
     others = figures["trades"] - sum(counts)

@@ -32,22 +32,41 @@
     const [x, y] = [grid.at[chosen.x][i], grid.at[chosen.y][i]];
     return { type: "rect", x0: x - 0.5, x1: x + 0.5, y0: y - 0.5, y1: y + 0.5, line: { color: css("ink"), width: 2.5 } };
   };
+  // --- figures on a field: black or white, whichever stands out more from the field's own colour ---
+  const rgb = (colour) => { const n = parseInt(colour.slice(1), 16); return [n >> 16, (n >> 8) & 255, n & 255]; };
+  const light = (colour) => {
+    const [r, g, b] = colour.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const legible = (scale, share) => {
+    const upper = Math.max(1, scale.findIndex(([at]) => at >= share)), [low, from] = scale[upper - 1], [high, to] = scale[upper];
+    const [a, b] = [rgb(from), rgb(to)], part = (share - low) / (high - low);
+    return light(a.map((c, i) => c + (b[i] - c) * part)) > 0.179 ? "#000000" : "#ffffff"; // where both have the same contrast
+  };
+  const written = (key, x, y, z, scale, lowest, highest) => {
+    const fields = z.flatMap((row, j) => row.map((v, i) => [v, i, j])).filter(([v]) => v !== null);
+    return {
+      type: "scatter", mode: "text", hoverinfo: "skip", showlegend: false,
+      x: fields.map(([, i]) => x.values[i]), y: fields.map(([, , j]) => y.values[j]), text: fields.map(([v]) => texts[key](v)),
+      textfont: { size: 11, color: fields.map(([v]) => legible(scale, highest > lowest ? (v - lowest) / (highest - lowest) : 0.5)) },
+    };
+  };
   const heatmap = (key) => {
     const x = grid.dims[chosen.x], y = grid.dims[chosen.y], z = table(key);
     const known = z.flat().filter((v) => v !== null), most = Math.max(...known.map(Math.abs), 1e-9);
     const scale = diverging.has(key)
       ? [[0, css("vermillion")], [0.5, css("neutral")], [1, css("blue")]]
       : [[0, css("neutral")], [1, css(key === "max_drawdown_pct" || key === "hard_stop_share" ? "vermillion" : "blue")]];
-    const range = diverging.has(key) ? { zmin: -most, zmax: most } : {};
+    const range = diverging.has(key) ? { zmin: -most, zmax: most } : { zmin: Math.min(...known), zmax: Math.max(...known) };
     const small = x.values.length <= (narrow.matches ? 6 : 9) && y.values.length <= 14; // room for the figure itself
     const name = (dim) => dim.key;
     return {
       data: [{
         type: "heatmap", x: x.values, y: y.values, z, colorscale: scale, ...range, xgap: 2, ygap: 2, hoverongaps: false,
-        text: z.map((row) => row.map((v) => (v === null ? "" : texts[key](v)))), texttemplate: small ? "%{text}" : "", textfont: { size: 11 },
+        text: z.map((row) => row.map((v) => (v === null ? "" : texts[key](v)))),
         hovertemplate: `${name(x)} %{x}<br>${name(y)} %{y}<br><b>%{text}</b><extra></extra>`,
         showscale: !small, colorbar: { thickness: 9, outlinewidth: 0, len: 1, tickfont: { size: 10.5 } },
-      }],
+      }, ...(small ? [written(key, x, y, z, scale, range.zmin, range.zmax)] : [])],
       layout: {
         height: 320, dragmode: false, shapes: grid.best === null ? [] : [frame(grid.best)],
         xaxis: { type: "category", title: { text: name(x) }, showgrid: false, tickangle: "auto", fixedrange: true, nticks: 14 },

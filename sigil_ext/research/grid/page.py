@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from sigil_ext.research.backtest_format import NOTHING, shown
+from sigil_ext.research.backtest_format import NOTHING, counted, shown
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import short_label, shown_value
 from sigil_ext.research.grid.charts import CHARTS, style_of
@@ -63,8 +63,8 @@ def _header(document: Document) -> str:
     return "\n".join(
         [
             f"<header><h1>Grid: {escape(', '.join(document['variants']))}</h1>",
-            f'<p class="muted">{start} to {finish} UTC · {len(symbols)} symbol{"s" if len(symbols) != 1 else ""} · '
-            f"{len(document['cells']):,d} cells · {escape(document['engine'])} engine · {escape(checked)}</p>",
+            f'<p class="muted">{start} to {finish} UTC · {counted(len(symbols), "symbol")} · '
+            f"{counted(len(document['cells']), 'cell')} · {escape(document['engine'])} engine · {escape(checked)}</p>",
             f'<p class="muted">{_axes_line(document)}</p>',
             f'<details class="muted"><summary>Symbols</summary><p>{escape(", ".join(symbols))}</p></details></header>',
         ]
@@ -89,7 +89,7 @@ def _checked(document: Document) -> str:
     found = document["verification"]
     if found is None:
         return "not checked against Jesse"
-    return f"{found['cells']} cell{'s' if found['cells'] != 1 else ''} checked against Jesse, equal"
+    return f"{counted(found['cells'], 'cell')} checked against Jesse, equal"
 
 
 def _best(document: Document) -> str:
@@ -270,7 +270,7 @@ def _failed(document: Document) -> str:
     lines = [f"{cell['label']}: {cell['problem']}" for cell in failed[:MOST_FAILED]]
     if len(failed) > MOST_FAILED:
         lines.append(f"and {len(failed) - MOST_FAILED:,d} more")
-    return f'<section class="card"><h3>{len(failed):,d} cell{"s" if len(failed) != 1 else ""} without a result</h3>{_list(lines)}</section>'
+    return f'<section class="card"><h3>{counted(len(failed), "cell")} without a result</h3>{_list(lines)}</section>'
 
 
 def _notes(document: Document) -> str:

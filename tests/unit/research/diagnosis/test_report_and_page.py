@@ -101,6 +101,7 @@ def test_a_run_without_positions_or_without_candles_is_diagnosed_as_far_as_it_go
     assert run["sentences"]
     assert not any("nan" in s for s in run["sentences"])
     assert run["notes"]
+    assert not re.search(r"\b1 positions", json.dumps(document))
     assert "<h1>" in render_page(document)
 
 

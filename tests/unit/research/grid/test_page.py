@@ -56,6 +56,12 @@ def test_a_page_is_whole_whatever_the_grid(
         assert "No cell closed enough trades to be called the best one." in html
 
 
+def test_what_the_column_of_exits_means_is_said_and_one_cell_is_not_called_cells(grid: Grid) -> None:
+    html = render_page(grid(["baseline"], [], lambda v, x: WAVES))
+    assert "+1: one that ended otherwise" in html
+    assert re.search(r"· 1 symbol · 1 cell ·", html)
+
+
 def test_failed_cells_are_listed_with_their_reason(grid: Grid) -> None:
     html = render_page(grid(["baseline"], ["entry.rsi_min=40,70", "entry.rsi_max=60,80"], lambda v, x: WAVES))
     assert "1 cells without a result" in html or "1 cell without a result" in html
