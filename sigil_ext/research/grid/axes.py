@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -94,14 +95,24 @@ def _values(key: str, part: str) -> list[Any]:
         raise UsageError(f"--axis {key}: '{part}' is not a value; example: {EXAMPLE}") from None
     if isinstance(value, list | dict):
         raise UsageError(f"--axis {key}: '{part}' is not a single value; separate values by commas, like {EXAMPLE}")
+    if isinstance(value, date):  # YAML's, of which no key has one
+        return [part]
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        _demand_plain(key, part, value)
     return [value]
+
+
+def _demand_plain(key: str, part: str, value: float) -> None:
+    """Refuse 010 and 0x2, which YAML reads as 8 and 2."""
+    if not _is_number(part) or float(Decimal(part)) != value:
+        raise UsageError(f"--axis {key}: '{part}' would be read as {value:g}; write it plainly, like 2.5 or 10")
 
 
 def _range(key: str, part: str) -> list[Any]:
     pieces = [piece.strip() for piece in part.split(":")]
     if len(pieces) != 3:
         raise UsageError(f"--axis {key}: '{part}' is no range; write first:last:step, like 1.0:4.0:0.25")
-    timed = KEY_KINDS[key] is timedelta or not _is_number(pieces[0])
+    timed = KEY_KINDS[key] not in (int, float)
     first, last, step = (_as_seconds(key, part, p) if timed else _as_number(key, part, p) for p in pieces)
     if step <= 0:
         raise UsageError(f"--axis {key}: the step of '{part}' must be above 0")

@@ -21,6 +21,9 @@ from sigil_ext.research.grid.axes import Axis, cell_count, parse_axes, parse_axi
         ("flat.after=4h:1d:10h", ("4h", "14h", "1d")),
         ("guard.one_position_per_symbol=true,false", (True, False)),
         ("atr_timeframe=1h,4h", ("1h", "4h")),
+        ("atr_timeframe=1h:4h:1h", ("1h", "2h", "3h", "4h")),
+        ("hard_stop.multiplier=-1,.5,2.,1.5e+1", (-1, 0.5, 2.0, 15.0)),
+        ("hard_stop.multiplier=2025-01-01", ("2025-01-01",)),  # text, as in an overlay in quotes
     ],
 )
 def test_an_axis_is_a_list_or_a_range_of_any_key(text: str, values: tuple[object, ...]) -> None:
@@ -43,6 +46,10 @@ def test_an_axis_is_a_list_or_a_range_of_any_key(text: str, values: tuple[object
         ("hard_stop.multiplier=0:1000000:0.001", "has 1,000,000,001 values; take a larger step"),
         ("hard_stop.multiplier=2,3,2", "names 2 twice"),
         ("flat.after=4h:8h:1", "must be a duration"),
+        ("hard_stop.multiplier=nan:4:1", "'nan' in 'nan:4:1' is not a number"),
+        ("hard_stop.multiplier=4h:8h:1h", "'4h' in '4h:8h:1h' is not a number"),
+        ("hard_stop.multiplier=010", "'010' would be read as 8; write it plainly, like 2.5 or 10"),
+        ("hard_stop.multiplier=1,0x2", "'0x2' would be read as 2; write it plainly"),
         ("trail.multiplier=[1,2]", "is not a value|is not a single value"),
     ],
 )
