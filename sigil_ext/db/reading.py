@@ -103,10 +103,10 @@ def find_database(project: Project, variant: str) -> Database | None:
     )
 
 
-def positions(database: Database) -> list[PositionRow]:
-    """Return every position of both books, oldest first."""
+def positions(database: Database, status: str | None = None) -> list[PositionRow]:
+    """Return the positions of both books, oldest first; of one status, if it is given."""
     with database.transaction() as cur:
-        cur.execute(_READING["positions"], {"variant": database.variant})
+        cur.execute(_READING["positions"], {"variant": database.variant, "status": status})
         return [PositionRow(*[*row[:2], store_symbol(row[2]), *row[3:]]) for row in cur.fetchall()]
 
 

@@ -35,6 +35,13 @@ class Position:
     r: float | None
     move_pct: float | None
 
+    @property
+    def unrealized_usd(self) -> float | None:
+        """P&L of an open position at `price`, before costs."""
+        if self.row.status != "open" or self.price is None:
+            return None
+        return (self.price - self.row.entry_price) * self.row.qty
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:
@@ -84,9 +91,8 @@ class Positions:
         name = self._known(symbol) if symbol is not None else None
         rows = [
             row
-            for row in reading.positions(self.store.database)
+            for row in reading.positions(self.store.database, None if which == "all" else which)
             if (name is None or row.symbol == name)
-            and (which == "all" or row.status == which)
             and (since is None or row.status == "open" or (row.closed_at or row.opened_at) >= since)
         ]
         held = [row for row in rows if row.status == "open"]

@@ -85,6 +85,11 @@ def side_by_side(names: Sequence[str], ask: Callable[[str], T], limit_s: float) 
     return dict(answers)
 
 
+def begins(variant: str) -> str:
+    """Return a command that begins a first session of `variant`, as it can be typed."""
+    return f"sigil run paper --variant {variant} --candles sample"
+
+
 def readable(variant: str, project: Project) -> Database:
     """Return `variant`'s database as it is there, with the newest schema.
 
@@ -94,10 +99,10 @@ def readable(variant: str, project: Project) -> Database:
     database = reading.find_database(project, variant)
     if database is None:
         if not embedded.status(project).initialised:
-            raise DatabaseUnavailable(f"nothing ran yet; sigil run paper --variant {variant} makes the database")
+            raise DatabaseUnavailable(f"nothing ran yet; {begins(variant)} makes the database")
         raise DatabaseUnavailable("the embedded server does not run; start it with: sigil db start")
     if database.embedded and not exists(database.address):
-        raise DatabaseUnavailable(f"it has no database yet; sigil run paper --variant {variant} makes it")
+        raise DatabaseUnavailable(f"it has no database yet; {begins(variant)} makes it")
     found = migrate.state(database, project.migrations)
     if found.pending:
         newest = found.pending[-1].version

@@ -6,39 +6,30 @@ import re
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from sigil_ext.db import reading
+from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.services.board_chart import candle_chart
-from tests.panel_in_browser import DESKTOP, PASSWORD, PATIENCE_MS, PHONE, TOKEN, History, PanelProcess, Seen
+from sigil_ext.services.positions import Positions
+from tests.panel_in_browser import (
+    DESKTOP,
+    FAINT_TEXTS,
+    PASSWORD,
+    PATIENCE_MS,
+    PHONE,
+    SCROLLS_SIDEWAYS,
+    TOKEN,
+    UNNAMED_CONTROLS,
+    History,
+    PanelProcess,
+    Seen,
+)
 
 expect.set_options(timeout=PATIENCE_MS)
 Visit = Callable[..., Page]
 UNHINGED = "/sigil/variant/unhinged"
 PAGES = ("/sigil/", UNHINGED, "/sigil/variant/baseline", "/sigil/research", "/sigil/operations")
-
-# Every visible text against what is behind it, as WCAG reckons it: 4.5 to 1, for large text 3 to 1.
-FAINT_TEXTS = """() => {
-  const paint = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  const rgb = (css) => { paint.clearRect(0, 0, 1, 1); paint.fillStyle = css; paint.fillRect(0, 0, 1, 1); return [...paint.getImageData(0, 0, 1, 1).data]; };
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (e) => { for (let at = e; at; at = at.parentElement) { const c = rgb(getComputedStyle(at).backgroundColor); if (c[3] === 255) return c; } return [255, 255, 255]; };
-  const found = [];
-  for (const e of document.body.querySelectorAll('*')) {
-    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-    if (!own || !e.checkVisibility() || e.closest('.visually-hidden, .skip, [data-chart], option, .away')) continue;
-    const style = getComputedStyle(e);
-    const [a, b] = [light(rgb(style.color)), light(behind(e))].sort((x, y) => y - x);
-    const size = parseFloat(style.fontSize);
-    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
-    if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5)) found.push(`${e.localName}.${e.className}: ${e.textContent.trim().slice(0, 40)}`);
-  }
-  return found;
-}"""
-UNNAMED_CONTROLS = """() => [...document.querySelectorAll('button, a[href], input, select, textarea, iframe')]
-  .filter((e) => !(e.textContent.trim() || e.labels?.length || e.ariaLabel || e.title)).map((e) => e.outerHTML)"""
-SCROLLS_SIDEWAYS = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -92,18 +83,71 @@ def test_who_is_logged_in_to_jesses_dashboard_is_logged_in_here(visit: Visit):
 
 def test_the_overview_shows_the_variants_side_by_side_each_as_it_is(visit: Visit):
     page = visit("/sigil/")
+    line = page.locator("#row-unhinged")
+    expect(line).to_contain_text("stopped")
+    expect(line).to_contain_text("4.79")
+    expect(line).to_contain_text("most: position open")
+    expect(line).to_contain_text(re.compile(r"\d of 7\s+not yet"))
+    expect(page.locator("#row-baseline")).to_contain_text("never started")
+    expect(page.locator("#row-moderate")).to_contain_text("not begun")
     column = page.locator("#column-unhinged")
-    expect(column).to_contain_text("stopped")
     expect(column).to_contain_text("2 open positions are watched by nobody")
     expect(column).to_contain_text("100%")  # both closed trades were hard stops
-    expect(column).to_contain_text("4.79")
-    expect(column).to_contain_text("most: position open")
-    expect(column).to_contain_text("0.0 days; needed: 30 days live on paper")  # a replay is not live
-    expect(page.locator("#column-baseline")).to_contain_text("never started")
-    expect(page.locator("#column-moderate")).to_contain_text("sigil run paper --variant moderate")
+    needed = column.get_by_text("needed: 30 days live on paper")  # a replay is not live
+    expect(needed).to_be_hidden()
+    column.get_by_text("Graduation").click()
+    expect(needed).to_be_visible()
+    expect(page.locator("#column-moderate")).to_contain_text("sigil run paper --variant moderate --candles sample")
     expect(page.locator("#held tbody tr")).to_have_count(2)
     page.get_by_label("Show").select_option("7d")
     expect(page.locator("#equity:not([data-empty])")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_one_look_at_the_first_screen_shows_every_variant_and_on_a_desktop_what_they_hold(visit: Visit, size):
+    page = visit("/sigil/", size=size)
+    for part in ["#summary", *(["#equity", "#held"] if size is DESKTOP else [])]:
+        box = page.locator(part).bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] <= size["height"], part
+    expect(page.locator("#row-unhinged")).to_contain_text("2")
+
+
+def test_what_is_open_has_its_profit_in_money_and_its_size_named_as_such(visit: Visit, history: History):
+    page = visit("/sigil/")
+    heads = page.locator("#held thead th").all_inner_texts()
+    assert "P&L, USD" in heads
+    assert "Size, USD" in heads
+    database = history.database()
+    held = Positions(PostgresStore(database)).listed("open").positions
+    assert {p.row.name for p in held} == {r.name for r in reading.positions(database) if r.status == "open"}
+    assert [r.status for r in reading.positions(database, "open")] == ["open"] * len(held)
+    database.close()
+    column = heads.index("P&L, USD") + 1
+    shown = page.locator(f"#held tbody tr > :nth-child({column})").all_inner_texts()
+    assert sorted(shown) == sorted(
+        f"{(p.price - p.row.entry_price) * p.row.qty:+,.2f}".replace("-", "−") for p in held if p.price
+    )
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_page_one_is_on_is_in_sight_in_the_navigation_of_a_phone(visit: Visit, path):
+    box = visit(path, size=PHONE).locator(".top nav [aria-current]").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_where_nothing_ran_yet_nothing_is_red_and_the_command_can_be_typed(visit: Visit):
+    command = "sigil run paper --variant moderate --candles sample"
+    for path, part in (
+        ("/sigil/", "#column-moderate"),
+        ("/sigil/operations", "#probe-moderate"),
+        ("/sigil/variant/moderate", "#state"),
+    ):
+        place = visit(path).locator(part)
+        expect(place).to_contain_text(command)
+        expect(place.locator(".bad")).to_have_count(0)
 
 
 def test_a_variants_page_shows_positions_candles_exits_refusals_universe_and_protections(visit: Visit):
@@ -182,6 +226,13 @@ def test_what_is_not_there_is_told_in_a_sentence(visit: Visit, seen: Seen, path)
     page = visit(path)
     assert "Traceback" not in page.content()
     assert "PASSWORD" not in page.content()
+    asked: list[str] = []
+    page.clock.install()
+    page.reload()
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(30_000)
+    assert asked == [], "a page of an error does not ask for itself again"
+    expect(page.locator("#lost")).to_be_hidden()
 
 
 # --- acts -------------------------------------------------------------------------------------------------------------
@@ -210,6 +261,43 @@ def test_an_act_wants_a_reason_and_can_be_left(visit: Visit, history: History):
     expect(dialog).to_be_hidden()
     expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
     assert not history.sigil("breaker", "status", "--variant", "unhinged", "--json").stdout.count('"paused": true')
+
+
+def test_an_act_on_its_way_and_the_next_one_do_not_mix(visit: Visit):
+    page = visit(UNHINGED)
+    held_back: list[Route] = []
+    page.route("**/acts/pause", held_back.append)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("slow one")
+    dialog.locator("#act-do").click()
+    expect(dialog.locator("#act-do")).to_be_disabled()
+    page.keyboard.press("Escape")
+    expect(page.locator("#toast")).to_contain_text("Pause entries of unhinged: on its way")
+    page.get_by_role("button", name="Trip breaker").click()
+    dialog.get_by_label("Reason").fill("typed meanwhile")
+    held_back[0].continue_()
+    expect(page.locator("#toast")).to_contain_text("Pause entries of unhinged: ")
+    expect(page.locator("#state")).to_contain_text("slow one")
+    expect(dialog).to_be_visible()
+    expect(dialog.get_by_label("Reason")).to_have_value("typed meanwhile")
+    expect(dialog.locator("#act-do")).to_have_text("Trip breaker")
+    expect(dialog.locator("#act-do")).to_be_enabled()
+    page.keyboard.press("Escape")
+    do(page, "Resume", "as it was")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_focused()
+
+
+def test_a_reason_that_is_one_long_word_stays_in_its_place(visit: Visit):
+    page = visit(UNHINGED)
+    do(page, "Pause", "w" * 400)
+    for path in ("/sigil/", UNHINGED, "/sigil/operations"):
+        page.goto(path)
+        expect(page.get_by_text("w" * 400).first).to_be_visible()
+        assert page.evaluate(SCROLLS_SIDEWAYS) == 0
+        assert page.evaluate("() => Math.max(...[...document.querySelectorAll('#acts-scroll table, section li')].map((e) => e.offsetWidth))") < DESKTOP["width"]  # fmt: skip
+    page.goto(UNHINGED)
+    do(page, "Resume", "done")
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -286,7 +374,7 @@ def test_what_others_do_appears_without_reload_and_leaves_the_reader_alone(visit
     expect(page.locator("#changes summary")).to_be_focused()
 
 
-def test_a_database_that_goes_away_dims_its_column_and_comes_back_by_itself(visit: Visit, history: History):
+def test_a_database_that_goes_away_dims_what_was_read_last_and_comes_back_by_itself(visit: Visit, history: History):
     overview, before = visit("/sigil/"), visit(UNHINGED)
     away = overview.locator("#column-unhinged.away")
     try:
@@ -295,6 +383,12 @@ def test_a_database_that_goes_away_dims_its_column_and_comes_back_by_itself(visi
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'sigil_unhinged'",
         )
         expect(away).to_contain_text("Not readable now")
+        for page in (overview, visit("/sigil/")):
+            expect(page.locator("#row-unhinged.away")).to_contain_text("4.79")
+            expect(page.locator("#row-unhinged")).to_contain_text(re.compile("as read .* ago"))
+            expect(page.locator("#held tbody tr.away")).to_have_count(2)
+            expect(page.locator("#held")).to_contain_text("unhinged is away: its positions are those of")
+            expect(page.locator("#column-unhinged")).to_contain_text("Closed trades")
         expect(overview.locator("#column-baseline.away")).to_have_count(0)
         expect(before.locator("#state")).to_contain_text("Not readable now")
         expect(before.locator("#positions[data-stale]")).to_be_visible()
@@ -304,6 +398,7 @@ def test_a_database_that_goes_away_dims_its_column_and_comes_back_by_itself(visi
     finally:
         history.administer("ALTER DATABASE sigil_unhinged ALLOW_CONNECTIONS true")
     expect(away).to_have_count(0)
+    expect(overview.locator("#held tbody tr:not(.away)")).to_have_count(2)
     expect(overview.locator("#column-unhinged")).to_contain_text("Closed trades")
     expect(before.locator("#positions[data-stale]")).to_have_count(0)
     expect(during.locator("#positions tbody tr")).to_have_count(4)

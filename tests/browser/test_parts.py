@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sigil_ext.entrypoints.panel.pages.heatmaps import heatmaps
+from sigil_ext.entrypoints.panel.pages.heatmaps import choices, heatmaps
 from sigil_ext.entrypoints.panel.pages.rendering import ago, price, usd
 from sigil_ext.entrypoints.panel.pages.shelf_reports import Report, report
 from sigil_ext.entrypoints.panel.pages.shelf_views import views
@@ -69,6 +69,26 @@ def test_one_axis_is_one_column_and_a_third_is_held_at_the_best_cell():
     three = heatmaps(grid({"a": [1, 2], "b": [1, 2], "c": [7, 8]}, best=7))[0]
     assert three.title == "P&L, USD after costs (c = 8)"
     assert [[c.said for c in row] for _, row in three.rows] == [["-2.00", "+0.00"], ["+2.00", "+4.00 ★"]]
+
+
+def test_what_a_map_does_not_show_can_be_chosen_and_nonsense_leaves_the_best_cell():
+    document = grid({"a": [1, 2], "b": [1, 2]}, variants=("baseline", "unhinged"), best=7)
+    assert [(c.key, c.values, c.held) for c in choices(document)] == [("variant", ("baseline", "unhinged"), "unhinged")]
+    chosen = {"variant": "baseline"}
+    assert [c.held for c in choices(document, chosen)] == ["baseline"]
+    other = heatmaps(document, chosen)[0]
+    assert other.title == "P&L, USD after costs (variant = baseline)"
+    assert [[c.said for c in row] for _, row in other.rows] == [["-3.00", "-2.00"], ["-1.00", "+0.00"]]
+    assert heatmaps(document, {"variant": "nobody", "zz": "1"}) == heatmaps(document)
+    assert choices(grid({"a": [1, 2]})) == []
+    assert choices({"trades": []}) == []
+
+
+def test_a_table_is_headed_by_words_and_not_by_its_key():
+    tables = views({"curves": {"cells": [{"a": 1}]}, "posture": {"rows": [{"a": 1}]}, "by_reason": [{"a": 1}]})[
+        "tables"
+    ]
+    assert [t.title for t in tables] == ["Curves: cells", "Posture", "By reason"]
 
 
 def test_variants_are_an_axis_and_what_is_no_grid_has_no_map():

@@ -1,16 +1,17 @@
 -- What the reading commands ask. Nothing here writes; all of it answers on a database that has just been migrated, too.
 
 -- name: positions
+-- Of one status, or of all where none is asked for.
 SELECT m.id, 'micro_positions' AS table_name, m.symbol, m.status, m.opened_at, m.entry_price, m.qty, m.high_water,
        m.atr_at_entry, m.stop_price, m.stop_pct, m.trail_armed, m.risk_usd, m.notional_usd, m.cap_bound, m.universe_id,
        m.increases, m.mae_r, m.mfe_r, m.exit_price, m.closed_at, m.exit_reason, m.exit_detail, m.fees_usd, m.pnl_usd,
        m.downtime, s.kept_id
 FROM micro_positions AS m LEFT JOIN superseded_positions AS s ON s.position_id = m.id
-WHERE m.variant_id = %(variant)s
+WHERE m.variant_id = %(variant)s AND (%(status)s::text IS NULL OR m.status = %(status)s)
 UNION ALL
 SELECT id, 'paper_positions', symbol, status, opened_at, entry_price, qty, NULL, atr_at_entry, NULL, NULL, NULL, NULL,
        NULL, NULL, NULL, 0, NULL, NULL, exit_price, closed_at, exit_reason, NULL, fees_usd, pnl_usd, false, NULL
-FROM paper_positions
+FROM paper_positions WHERE %(status)s::text IS NULL OR status = %(status)s
 ORDER BY opened_at, table_name, id
 
 -- name: signal_of

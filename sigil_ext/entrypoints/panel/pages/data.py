@@ -29,7 +29,7 @@ async def equity(context: Context, viewer: PageViewer, window: Window = "all") -
             "variant": name,
             "place": place,
             "points": [[_s(at), usd] for at, usd in answer.value or ()],
-            "away": answer.away.sentence if answer.away else None,
+            "away": answer.away.sentence if answer.away and answer.away.kind != "absent" else None,
         }
         for place, (name, answer) in enumerate(answers.items())
     ]

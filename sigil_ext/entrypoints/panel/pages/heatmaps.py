@@ -1,6 +1,6 @@
 """Heatmaps of a grid's document: one figure a map, two of its dimensions a map. Start at `heatmaps`.
 
-Dimensions beyond two are held at the best cell's values, which the title says.
+Dimensions beyond two are held, at the best cell's values unless the reader chooses others (`choices`); the title says which.
 """
 
 from __future__ import annotations
@@ -39,8 +39,31 @@ class Heatmap:
     rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
 
 
-def heatmaps(document: Mapping[str, Any]) -> list[Heatmap]:
-    """Return the maps of a grid, none of another kind of document or of one that cannot be read as a grid."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A dimension that the maps do not show: its values as text, and which of them is held."""
+
+    key: str
+    values: tuple[str, ...]
+    held: str
+
+
+def choices(document: Mapping[str, Any], chosen: Mapping[str, str] | None = None) -> list[Choice]:
+    """Return what the reader of the maps may choose; `chosen` as in `heatmaps`."""
+    try:
+        cells = [c for c in document["cells"] if "figures" in c]
+        held = _held(document, cells, chosen or {}) if cells else {}
+        return [Choice(k, tuple(map(str, v)), str(held[k])) for k, v in _dimensions(document)[2:] if k in held]
+    except (KeyError, TypeError, AttributeError):
+        return []
+
+
+def heatmaps(document: Mapping[str, Any], chosen: Mapping[str, str] | None = None) -> list[Heatmap]:
+    """Return the maps of a grid, none of another kind of document or of one that cannot be read as a grid.
+
+    Args:
+        chosen: the value, as text, to hold a dimension at; what is none of its values is as if it were not there.
+    """
     try:
         dimensions = _dimensions(document)
         cells = [c for c in document["cells"] if "figures" in c]
@@ -49,7 +72,7 @@ def heatmaps(document: Mapping[str, Any]) -> list[Heatmap]:
         (down, rows), (across, columns) = (*dimensions, ("", [None]))[:2]
         if max(len(rows), len(columns)) > MOST_HEADS:
             return []
-        held = {key: value for key, value in _best(document, cells).items() if key not in (down, across)}
+        held = _held(document, cells, chosen or {})
         shown = {
             (_at(c, down), _at(c, across)): c for c in cells if all(_at(c, key) == value for key, value in held.items())
         }
@@ -66,10 +89,14 @@ def _dimensions(document: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
     return [(key, values) for key, values in found if len(values) > 1]
 
 
-def _best(document: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _held(document: Mapping[str, Any], cells: Sequence[Mapping[str, Any]], chosen: Mapping[str, str]) -> dict[str, Any]:
+    """Return at what value each dimension beyond two is held."""
     index = (document.get("best") or {}).get("index")
-    cell = next((c for c in cells if c["index"] == index), cells[0])
-    return {key: _at(cell, key) for key, _ in _dimensions(document)}
+    best = next((c for c in cells if c["index"] == index), cells[0])
+    return {
+        key: next((v for v in values if str(v) == chosen.get(key)), _at(best, key))
+        for key, values in _dimensions(document)[2:]
+    }
 
 
 def _at(cell: Mapping[str, Any], key: str) -> Any:

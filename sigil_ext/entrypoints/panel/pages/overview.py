@@ -1,4 +1,4 @@
-"""The overview: every variant side by side. One whose database is away is dimmed and says why."""
+"""The overview: a line a variant, what they hold, then each in detail. One that is away stays as it was, dimmed, and says why."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from sigil_ext.entrypoints.panel.auth import PageViewer
 from sigil_ext.entrypoints.panel.context import Context
+from sigil_ext.entrypoints.panel.pages.remembered import remembered
 from sigil_ext.entrypoints.panel.pages.rendering import page
 from sigil_ext.services import board
 
@@ -22,6 +23,6 @@ async def bare() -> Response:
 @router.get("/")
 async def overview(request: Request, context: Context, viewer: PageViewer) -> Response:
     """Show the variants side by side."""
-    answers = await context.ask_all(board.overview)
-    held = [(name, p) for name, answer in answers.items() if answer.value for p in answer.value.held]
-    return page(request, "overview.html", {"answers": answers, "held": held})
+    shown = remembered(context, await context.ask_all(board.overview))
+    held = [(name, p) for name, one in shown.items() if one.value for p in one.value.held]
+    return page(request, "overview.html", {"shown": shown, "held": held})

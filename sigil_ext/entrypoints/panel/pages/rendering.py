@@ -21,6 +21,7 @@ from sigil_ext import __version__
 from sigil_ext.entrypoints.panel.auth import csrf_token
 from sigil_ext.entrypoints.panel.context import context_of
 from sigil_ext.rules.messages import lasting
+from sigil_ext.services.status import begins
 
 NOTHING = "–"
 LIVE_EVERY_MS = 4000
@@ -61,8 +62,8 @@ def page(request: Request, template: str, values: Mapping[str, Any], status: int
 
 def error_page(request: Request, status: int, sentence: str) -> HTMLResponse:
     """Return an error as a page: what happened in a sentence, and the way back."""
-    head = {404: "Not found", 503: "Not now"}.get(status, "This did not work")
-    return page(request, "error.html", {"head": head, "sentence": sentence, "status": status}, status)
+    head = {404: "Not found", 429: "Too much at once", 503: "Not now"}.get(status, "This did not work")
+    return page(request, "error.html", {"head": head, "sentence": sentence, "status": status, "live_every": 0}, status)
 
 
 def when(at: datetime | None, form: str = "%Y-%m-%d %H:%M") -> Markup:
@@ -154,7 +155,7 @@ def variant_path(name: str) -> str:
 
 _FILTERS: dict[str, Callable[..., Any]] = {
     "when": when, "ago": ago, "usd": usd, "signed": signed, "price": price, "plain": plain, "words": words,
-    "figure": figure, "variant_path": variant_path, "long": long,
+    "figure": figure, "variant_path": variant_path, "long": long, "begins": begins,
 }  # fmt: skip
 
 

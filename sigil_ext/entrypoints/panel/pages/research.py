@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -49,7 +50,7 @@ async def listing(
 async def entry(request: Request, context: Context, viewer: PageViewer, entry_id: str) -> Response:
     """Show one result."""
     try:
-        values = await asyncio.to_thread(_result, context.project, entry_id)
+        values = await asyncio.to_thread(_result, context.project, entry_id, dict(request.query_params))
     except UsageError as error:
         return error_page(request, 404, str(error))
     except SigilError as error:
@@ -57,7 +58,7 @@ async def entry(request: Request, context: Context, viewer: PageViewer, entry_id
     return page(request, "result.html", values)
 
 
-def _result(project: Project, entry_id: str) -> dict[str, Any]:
+def _result(project: Project, entry_id: str, chosen: Mapping[str, str]) -> dict[str, Any]:
     """Read and lay out one result: a grid of ten thousand cells takes a while, in which others are served."""
     document = shelf.load(project, entry_id)
     found = next(e for e in shelf.listing(project, entry_id.partition("-")[0]) if e.id == entry_id)
@@ -65,7 +66,7 @@ def _result(project: Project, entry_id: str) -> dict[str, Any]:
         "entry": found,
         "saved": found.page is not None,
         "report": report(found.kind, document),
-    } | shelf_views.views(document)
+    } | shelf_views.views(document, chosen)
 
 
 @router.get("/{entry_id}/page")

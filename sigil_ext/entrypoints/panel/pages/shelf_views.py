@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sigil_ext.entrypoints.panel.pages.heatmaps import heatmaps
+from sigil_ext.entrypoints.panel.pages.heatmaps import choices, heatmaps
 
 MOST_ROWS = 200
 MOST_COLUMNS = 24
@@ -29,13 +29,14 @@ class Table:
     left_out: int
 
 
-def views(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what result.html draws: plain facts, tables, heatmaps and the text of the document."""
+def views(document: Mapping[str, Any], chosen: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Return what result.html draws: plain facts, tables, heatmaps (`chosen` as they take it) and the document's text."""
     text = json.dumps(document, indent=1, ensure_ascii=False)
     return {
         "facts": list(_facts(document)),
         "tables": list(_tables(document)),
-        "heatmaps": heatmaps(document),
+        "heatmaps": heatmaps(document, chosen),
+        "choices": choices(document, chosen),
         "text": text[:MOST_CHARACTERS],
         "cut": len(text) > MOST_CHARACTERS,
     }
@@ -72,7 +73,13 @@ def _table(title: str, items: Sequence[Mapping[str, Any]]) -> Table:
     shown = [_flat(item) for item in items[:MOST_ROWS]]
     columns = tuple(dict.fromkeys(key for item in shown for key in item))[:MOST_COLUMNS]
     rows = tuple(tuple(item.get(c) for c in columns) for item in shown)
-    return Table(title, columns, rows, max(0, len(items) - MOST_ROWS))
+    return Table(_titled(title), columns, rows, max(0, len(items) - MOST_ROWS))
+
+
+def _titled(path: str) -> str:
+    """Return a path as a heading: posture.rows -> Posture, curves.cells -> Curves: cells."""
+    said = ": ".join(path.removesuffix(".rows").replace("_", " ").split("."))
+    return said[:1].upper() + said[1:]
 
 
 def _flat(item: Mapping[str, Any]) -> dict[str, Any]:

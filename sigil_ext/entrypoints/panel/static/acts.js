@@ -1,12 +1,15 @@
 // Acts: every button with data-act opens the one dialog, which says what will happen and wants a reason. The server
-// records who, when, what and why, as the command line does.
+// records who, when, what and why, as the command line does. An act may take minutes (a session that closes everything):
+// the dialog can be left meanwhile and another act begun, so each has a state of its own, and the dialog shows one of them.
 import { refreshNow } from "./live.js";
 
+const FIELDS = ["symbol", "hours", "reason"];
+const LOST = "The server does not answer; nothing is known of the act.";
 const dialog = document.getElementById("act");
 const form = document.getElementById("act-form");
 const part = (name) => document.getElementById(`act-${name}`);
-let asked = null;
-let opener = null;
+const onTheWay = new Map(); // key of an act -> its state
+let shown = null; // the state that the dialog shows
 
 export function startActs() {
   document.addEventListener("click", (event) => {
@@ -15,75 +18,101 @@ export function startActs() {
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    send();
+    if (shown && !shown.busy) send(shown);
   });
   part("cancel").addEventListener("click", () => dialog.close());
   dialog.addEventListener("close", () => {
-    asked = null;
-    document.getElementById(opener)?.focus();
+    if (shown?.busy) tell(`${shown.title}: on its way. It is told here when it is done.`);
+    const opener = document.getElementById(shown?.opener);
+    shown = null;
+    opener?.focus();
   });
 }
 
 function ask(button) {
   const { act, variant, title, text, symbol, askSymbol, hours, danger } = button.dataset;
-  asked = { act, variant, symbol };
-  opener = button.id;
+  const key = [act, variant, symbol].join(" ");
+  shown = onTheWay.get(key) ?? {
+    key, act, variant, title, text, label: button.textContent.trim(), danger: danger !== undefined, opener: button.id,
+    askSymbol: askSymbol !== undefined, askHours: hours !== undefined, busy: false, said: "",
+    given: { symbol: symbol ?? "", hours: hours ?? "", reason: "" },
+  };
   part("title").textContent = title;
   part("text").textContent = text;
-  part("symbol-part").hidden = askSymbol === undefined;
-  part("symbol").required = askSymbol !== undefined;
-  part("symbol").value = "";
-  part("hours-part").hidden = hours === undefined;
-  part("hours").value = hours ?? "";
-  part("hours").required = hours !== undefined;
-  part("reason").value = "";
-  part("said").textContent = "";
-  part("do").textContent = button.textContent.trim();
-  part("do").classList.toggle("danger", danger !== undefined);
-  part("do").disabled = false;
+  part("symbol-part").hidden = !shown.askSymbol;
+  part("symbol").required = shown.askSymbol;
+  part("hours-part").hidden = !shown.askHours;
+  part("hours").required = shown.askHours;
+  part("do").classList.toggle("danger", shown.danger);
+  for (const field of FIELDS) part(field).value = shown.given[field];
+  draw();
   dialog.showModal();
-  (askSymbol !== undefined ? part("symbol") : part("reason")).focus();
+  part(shown.busy ? "cancel" : shown.askSymbol ? "symbol" : "reason").focus();
 }
 
-async function send() {
-  if (!asked) return;
-  const body = { reason: part("reason").value.trim() };
-  const symbol = asked.symbol || part("symbol").value.trim();
-  if (!part("hours-part").hidden) body.hours = Number(part("hours").value);
-  if (symbol) body.symbol = symbol;
-  if (!body.reason) {
-    part("said").textContent = "Say why: the reason is stored with the act.";
+// What changes while an act is on its way.
+function draw() {
+  part("said").textContent = shown.said;
+  part("do").textContent = shown.busy ? "Working …" : shown.label;
+  part("do").disabled = shown.busy;
+  part("cancel").textContent = shown.busy ? "Leave it to work" : "Cancel";
+  for (const field of FIELDS) part(field).readOnly = shown.busy;
+}
+
+async function send(state) {
+  for (const field of FIELDS) state.given[field] = part(field).value.trim();
+  const { symbol, hours, reason } = state.given;
+  if (!reason) {
+    state.said = "Say why: the reason is stored with the act.";
+    draw();
     part("reason").focus();
     return;
   }
-  part("do").disabled = true;
-  part("said").textContent = "";
-  const label = part("do").textContent;
-  part("do").textContent = "Working …";
+  const body = { reason };
+  if (state.askHours) body.hours = Number(hours);
+  if (symbol) body.symbol = symbol;
+  Object.assign(state, { busy: true, said: "" });
+  onTheWay.set(state.key, state);
+  draw();
+  let error = null;
+  let outcome = "";
   try {
-    const answer = await fetch(address(asked), {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "X-Sigil-CSRF": document.body.dataset.csrf },
-      body: JSON.stringify(body),
-    });
-    const document_ = await answer.json().catch(() => ({}));
-    if (!answer.ok) throw new Error(document_.error?.message ?? `the server answered ${answer.status}`);
+    outcome = await post(state, body);
+  } catch (thrown) {
+    error = thrown instanceof TypeError ? LOST : thrown.message;
+  }
+  onTheWay.delete(state.key);
+  state.busy = false;
+  finish(state, outcome, error);
+  if (error === null) await refreshNow();
+}
+
+function finish(state, outcome, error) {
+  if (shown !== state) { // it was left, or the dialog shows another act
+    tell(`${state.title}: ${error ?? outcome}`, error !== null);
+  } else if (error === null) {
     dialog.close();
-    tell(document_.data?.outcome ?? "Done and recorded.");
-    await refreshNow();
-  } catch (error) {
-    part("said").textContent = error instanceof TypeError ? "The server does not answer; nothing is known of the act." : error.message;
-  } finally {
-    part("do").textContent = label;
-    part("do").disabled = false;
+    tell(outcome);
+  } else {
+    state.said = error;
+    draw();
   }
 }
 
-const address = ({ act, variant }) => `/sigil/api/v1/variants/${encodeURIComponent(variant)}/acts/${act}`;
+async function post({ act, variant }, body) {
+  const answer = await fetch(`/sigil/api/v1/variants/${encodeURIComponent(variant)}/acts/${act}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", "X-Sigil-CSRF": document.body.dataset.csrf },
+    body: JSON.stringify(body),
+  });
+  const document_ = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(document_.error?.message ?? `the server answered ${answer.status}`);
+  return document_.data?.outcome ?? "Done and recorded.";
+}
 
-function tell(said) {
-  const toast = document.getElementById("toast");
-  toast.textContent = said;
-  clearTimeout(tell.timer);
-  tell.timer = setTimeout(() => { toast.textContent = ""; }, 6000);
+function tell(said, bad = false) {
+  const line = document.createElement("p");
+  line.textContent = said;
+  document.getElementById("toast").append(line);
+  setTimeout(() => line.remove(), bad ? 20000 : 6000);
 }

@@ -62,8 +62,13 @@ class Equity {
     }
     this.paint();
     if (fit) this.chart.timeScale().fitContent();
-    if (found.some(({ points }) => points.length)) return "";
-    return found.find(({ away }) => away)?.away ?? "No equity is recorded yet. A session records it: sigil run paper --all --candles sample";
+    const away = found.filter((one) => one.away);
+    const names = away.map(({ variant }) => variant).join(", ");
+    const drawn = found.some(({ points }) => points.length);
+    document.getElementById("equity-said").textContent = drawn && away.length ? `Not readable now: ${names}; what is drawn of it is old, or nothing.` : "";
+    if (drawn) return "";
+    if (away.length === found.length) return `Not readable now: ${names}.`;
+    return "No equity is recorded yet. A session records it: sigil run paper --all --candles sample";
   }
 
   paint() {

@@ -1,19 +1,20 @@
 // Live parts: the page is fetched again every few seconds, and each [data-live] part that changed takes the place of the
 // old one. Whatever the reader is doing there stays: an open <details>, the focus, a scrolled table, a text selection.
 // A part that is not there any more (its database is away) stays, dimmed; one that was not there before brings the whole
-// page anew. When the server goes away the page says so and dims; it comes back by itself.
+// page anew. When the server goes away the page says so and dims; it comes back by itself. A page of an error asks nothing.
 
 const LIMIT_MS = 8000;
 const SLOWEST_MS = 10000;
 const parser = new DOMParser();
 
 let timer = 0;
-let asking = false;
+let asking = null;
 let lostSince = null;
 let failures = 0;
 const shown = new Map();
 
 export function startLive() {
+  if (Number(document.body.dataset.liveEvery) === 0) return;
   for (const part of document.querySelectorAll("[data-live]")) shown.set(part.id, part.outerHTML);
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refreshNow();
@@ -21,7 +22,9 @@ export function startLive() {
   schedule();
 }
 
-export function refreshNow() {
+// Anew from now: what is on its way already may have been read before.
+export async function refreshNow() {
+  await asking;
   clearTimeout(timer);
   return refresh();
 }
@@ -32,10 +35,16 @@ function schedule() {
   timer = setTimeout(refresh, lostSince ? Math.min(every * 2 ** Math.min(failures, 1), SLOWEST_MS) : every);
 }
 
-async function refresh() {
-  if (asking) return;
+function refresh() {
   if (document.hidden) return schedule();
-  asking = true;
+  asking ??= ask().finally(() => {
+    asking = null;
+    schedule();
+  });
+  return asking;
+}
+
+async function ask() {
   try {
     const answer = await fetch(location.pathname + location.search, {
       signal: AbortSignal.timeout(LIMIT_MS),
@@ -51,9 +60,6 @@ async function refresh() {
     }
   } catch {
     lose("The server does not answer: what you see is old. Trying again.");
-  } finally {
-    asking = false;
-    schedule();
   }
 }
 
@@ -95,7 +101,9 @@ function replace(old, fresh) {
   }
   if (focused) {
     const again = (focused.id && document.getElementById(focused.id)) || fresh.querySelector(way);
-    again?.focus({ preventScroll: true });
+    // A button that is gone (what it closed is closed) leaves the focus at its table.
+    const near = () => document.getElementById(focused.closest(".scroll[id]")?.id) ?? fresh.querySelector("[role=group] button, .scroll, a[href]");
+    (again ?? near())?.focus({ preventScroll: true });
   }
 }
 
