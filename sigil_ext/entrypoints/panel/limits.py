@@ -12,7 +12,7 @@ import logging
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from sigil_ext.entrypoints.panel.errors import problem, told
+from sigil_ext.entrypoints.panel.rates import Rate
 
 _log = logging.getLogger(__name__)
 _CSP = (
@@ -66,35 +67,6 @@ class Limits:
     unproven_sockets: int = 250  # of one address
     unproven_sockets_in_all: int = 500
     callers_kept: int = 10_000
-
-
-@dataclass(slots=True)
-class _Bucket:
-    level: float
-    at: float
-
-
-@dataclass(slots=True)
-class Rate:
-    """Token buckets, one a caller; the callers of longest ago are forgotten first."""
-
-    a_minute: float
-    burst: float
-    kept: int
-    _buckets: OrderedDict[str, _Bucket] = field(default_factory=OrderedDict)
-
-    def wait_s(self, caller: str, now: float, *, take: bool = True) -> float:
-        """Return 0 if `caller` may go on, else for how many seconds not."""
-        bucket = self._buckets.pop(caller, None) or _Bucket(self.burst, now)
-        bucket.level = min(self.burst, bucket.level + (now - bucket.at) * self.a_minute / 60)
-        bucket.at = now
-        allowed = bucket.level >= 1
-        if allowed and take:
-            bucket.level -= 1
-        self._buckets[caller] = bucket
-        while len(self._buckets) > self.kept:
-            self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - bucket.level) * 60 / self.a_minute
 
 
 class _TooLarge(HTTPException):
@@ -215,7 +187,8 @@ class Guarded:
             return 0.0
         if path == _LOGIN and asked.scope.get("method") == "POST":
             return self._logins.wait_s(caller.address, now)
-        wait_s = self._known.wait_s(caller.key, now)
+        sockets = asked.scope["type"] == "websocket"  # counted while they are open; many come at once after an outage
+        wait_s = 0.0 if sockets else self._known.wait_s(caller.key, now)
         if caller.key in self._proven or path == _LOGIN or (caller.not_guessed and self._knows(asked)):
             return wait_s
         return max(wait_s, self._strangers.wait_s(caller.address, now, take=False))

@@ -21,7 +21,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from sigil_ext.db.postgres_store import PostgresStore
-from sigil_ext.entrypoints.panel.limits import Limits, Rate
+from sigil_ext.entrypoints.panel.limits import Limits
+from sigil_ext.entrypoints.panel.rates import Rate
 from tests.panel_server import ACT_TOKEN, API, PASSWORD, TOKEN, bearer, serving, write_env
 
 from .conftest import RECORDED, ROOT, address_of, new_home

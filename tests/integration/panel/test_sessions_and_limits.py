@@ -113,6 +113,13 @@ def test_websockets_that_prove_nothing_are_counted_and_leave_room_for_those_that
             pass
 
 
+def test_many_listeners_may_come_at_once_with_one_token(home):
+    with serving(home, Limits(requests_a_minute=1, burst=2)) as panel, ExitStack() as open_ones:
+        for _ in range(5):
+            link = open_ones.enter_context(socket(panel, additional_headers=bearer(TOKEN)))
+            assert json.loads(link.recv(PATIENCE_S))["type"] == "hello"
+
+
 def test_a_person_is_told_on_a_page_to_wait(home):
     with serving(home, Limits(requests_a_minute=1, burst=1)) as panel:
         panel.client.get("/sigil/login")
