@@ -35,7 +35,8 @@ from sigil_ext.rules.types import (
     UniverseScan,
 )
 
-_DECISIVE = frozenset({"close", "trip"})  # what the database has to know of before it lets an entry pass
+# What the database has to know of before it lets an entry pass; signals, because rows keep the order in which they came.
+_DECISIVE = frozenset({"close", "trip", "record_signal"})
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ class MinuteStore(PostgresStore):
         """Write the operations that are not written yet, in the caller's transaction, in their order.
 
         Args:
-            all: False: only as far as an entry may depend on them, so not when nothing was left or tripped since.
+            all: False: only where an entry may depend on them, or would be numbered before a signal that came before it.
         """
         if not all and not any(op.kind in _DECISIVE for op in self._waiting):
             return
