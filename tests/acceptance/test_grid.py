@@ -187,6 +187,9 @@ def test_a_kernel_that_is_not_jesse_is_not_shown_and_what_it_made_is_dropped(pro
         (("--variant", "baseline", "--engine", "gpu"), "'gpu' is not one of"),
         (("--variant", "baseline", "--ray", "cluster"), "--ray 'cluster' is not HOST:PORT"),
         (("--variant", "baseline", "--ray", "local", "--engine", "kernel"), "--ray is for --engine jesse"),
+        # No candle is read for what the kernel cannot run.
+        (("--variant", "baseline", "--axis", "sizing.min_notional_usd=5,0", "--axis", "trail.multiplier=1,2", "--engine",
+          "kernel", "--candles", "/nowhere"), "the kernel cannot run sizing.min_notional_usd=0"),
         (("--variant", "baseline", "--json", "/dev/null/x.json"), "cannot write the result to /dev/null/x.json"),
     ],
 )  # fmt: skip

@@ -95,7 +95,10 @@ def test_a_second_walk_takes_what_is_kept_and_shows_it(document: dict, project: 
         (("--train", "90m"), "must be whole hours or days"),
         (("--trade", "10s"), "--trade '10s' must be whole hours or days"),
         (("--train", "30d"), "there is no time left to trade"),
-        (("--axis", "sizing.starting_balance=100,200"), "one account walks, give it one balance"),
+        (
+            ("--axis", "sizing.starting_balance=100,200", "--candles", "/nowhere"),
+            "one account walks, give it one balance",
+        ),
     ],
 )
 def test_wrong_use_gets_one_sentence(arguments: tuple[str, ...], sentence: str, project: Project, sigil: Sigil) -> None:

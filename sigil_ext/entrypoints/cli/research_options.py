@@ -158,18 +158,19 @@ def grid_plan(project: Project, options: Mapping[str, Any], folds: int = 0) -> G
     """Return the plan that `variant_option`, `set_option`, `market_options` and `cell_options` describe.
 
     Raises:
-        UsageError: no variant, or one of the options cannot be.
+        UsageError: no variant, or one of the options cannot be; also a value that the engine cannot run.
     """
     from sigil_ext.research.grid.axes import parse_axes
     from sigil_ext.services.backtest import parse_instant
-    from sigil_ext.services.grid import GridPlan
+    from sigil_ext.services.grid import GridPlan, demand_sense
     from sigil_ext.services.grid_engines import Hands
+    from sigil_ext.services.kernel_limits import demand_kernel
     from sigil_ext.settings.overlays import load_variant
 
     if not options["variants"]:
         raise UsageError("--variant is missing; example: --variant baseline --axis hard_stop.multiplier=1:4:0.5")
     source, source_name = plain_source(project, options["candles"], options["symbols"], options["exchange"])
-    return GridPlan(
+    plan = GridPlan(
         variants=tuple(load_variant(name, options["overrides"]) for name in dict.fromkeys(options["variants"])),
         axes=parse_axes(options["axes"]),
         candles=source,
@@ -186,6 +187,10 @@ def grid_plan(project: Project, options: Mapping[str, Any], folds: int = 0) -> G
         least_trades=options["least_trades"],
         confirmed=options["yes"],
     )
+    if plan.engine == "kernel":
+        demand_sense(plan)  # too many cells are not looked through
+        demand_kernel(plan.variants, plan.axes)
+    return plan
 
 
 def plain_source(project: Project, candles: str | None, symbols: str | None, exchange: str) -> tuple[CandleSource, str]:
