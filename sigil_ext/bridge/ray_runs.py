@@ -30,11 +30,13 @@ LOCAL = "local"
 CONNECT_S = 3.0
 IMPORT_S, HEALTH_S = 90.0, 8.0
 STARTS = 3
-# Ray must be set before it is imported: no telemetry, no chatter, no look for graphics cards.
+# Ray must be set before it is imported: no telemetry, no chatter, no look for graphics cards. A worker process that is not up
+# in 60 s is ended and started again: on a machine that is too busy for that, for ever and without a word.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DEDUP_LOGS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_register_timeout_seconds": "900",
 }
 
 Candles = Mapping[str, NDArray[np.float64]]
