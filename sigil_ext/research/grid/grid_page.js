@@ -57,7 +57,7 @@
     const scale = diverging.has(key)
       ? [[0, css("vermillion")], [0.5, css("neutral")], [1, css("blue")]]
       : [[0, css("neutral")], [1, css(key === "max_drawdown_pct" || key === "hard_stop_share" ? "vermillion" : "blue")]];
-    const range = diverging.has(key) ? { zmin: -most, zmax: most } : { zmin: Math.min(...known), zmax: Math.max(...known) };
+    const range = diverging.has(key) ? { zmin: -most, zmax: most } : known.length ? { zmin: Math.min(...known), zmax: Math.max(...known) } : {};
     const small = x.values.length <= (narrow.matches ? 6 : 9) && y.values.length <= 14; // room for the figure itself
     const name = (dim) => dim.key;
     return {

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import iso, json_safe
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
@@ -90,7 +91,7 @@ def build_document(
 def title_of(facts: GridFacts, cells: int) -> str:
     """Return the title of a grid: its variants, its axes, how many cells."""
     axes = [f"{axis.key} ({len(axis.values)})" for axis in facts.axes]
-    return f"{' x '.join([', '.join(v.name for v in facts.variants), *axes])}: {cells:,d} cells"
+    return f"{' x '.join([', '.join(v.name for v in facts.variants), *axes])}: {counted(cells, 'cell')}"
 
 
 def _cell(

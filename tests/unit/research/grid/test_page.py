@@ -57,7 +57,9 @@ def test_a_page_is_whole_whatever_the_grid(
 
 
 def test_what_the_column_of_exits_means_is_said_and_one_cell_is_not_called_cells(grid: Grid) -> None:
-    html = render_page(grid(["baseline"], [], lambda v, x: WAVES))
+    document = grid(["baseline"], [], lambda v, x: WAVES)
+    html = render_page(document)
+    assert document["title"] == "baseline: 1 cell"
     assert "+1: one that ended otherwise" in html
     assert re.search(r"· 1 symbol · 1 cell ·", html)
 
