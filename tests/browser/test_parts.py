@@ -78,6 +78,7 @@ def test_what_a_map_does_not_show_can_be_chosen_and_nonsense_leaves_the_best_cel
     assert [c.held for c in choices(document, chosen)] == ["baseline"]
     other = heatmaps(document, chosen)[0]
     assert other.title == "P&L, USD after costs (variant = baseline)"
+    assert (heatmaps(document)[0].has_best, other.has_best) == (True, False)
     assert [[c.said for c in row] for _, row in other.rows] == [["-3.00", "-2.00"], ["-1.00", "+0.00"]]
     assert heatmaps(document, {"variant": "nobody", "zz": "1"}) == heatmaps(document)
     assert choices(grid({"a": [1, 2]})) == []

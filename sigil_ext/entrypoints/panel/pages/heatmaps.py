@@ -38,6 +38,11 @@ class Heatmap:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[HeatCell, ...]], ...]
 
+    @property
+    def has_best(self) -> bool:
+        """Whether the best cell is among those shown."""
+        return any(cell.said.endswith("★") for _, cells in self.rows for cell in cells)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
