@@ -76,7 +76,9 @@ def _print_cells(console: Console, document: Document, top: int) -> None:
     for cell in rows[:top]:
         figures = cell["figures"]
         twin = " (same)" if cell.get("same_as") is not None else ""
-        add_row(table, short_label(cell) + twin, *(shown(figures[c.key], c.kind) for c in COLUMNS), exit_counts(figures))
+        add_row(
+            table, short_label(cell) + twin, *(shown(figures[c.key], c.kind) for c in COLUMNS), exit_counts(figures)
+        )
     named = f"Cell: variant {' / '.join(keys)}. " if keys else ""
     same = SAME_EXPLAINED if any(cell.get("same_as") is not None for cell in rows[:top]) else ""
     print_table(console, table, named + same + EXPLAINED)
