@@ -1,4 +1,5 @@
-"""How quickly the API answers over a month of four variants with ten clients, and how 200 listeners fare.
+"""How quickly the API answers over a month of four variants with ten clients, when a browser first paints the pages, and
+how 200 listeners fare.
 
     python -m benchmarks.panel.measure FOLDER [ROUNDS]
 
@@ -122,6 +123,32 @@ def table(took: dict[str, list[float]]) -> None:
         print(f"{path:75} n {len(values):5}  p50 {quantile(values, 0.5):7.1f}  p99 {quantile(values, 0.99):7.1f} ms")
 
 
+def paint(base: str, rounds: int) -> None:
+    """Print when a real browser first paints each page, and when what scripts load is drawn; a new context each time."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.panel_in_browser import DESKTOP, FLAGS, find_chromium
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+        for path in PAGES:
+            first, quiet = [], []
+            for _ in range(rounds):
+                context = browser.new_context(viewport=DESKTOP, base_url=base)
+                context.request.post("/sigil/login", data={"password": "bench"}, headers={"Origin": base})
+                page = context.new_page()
+                began = time.perf_counter()
+                page.goto(path, wait_until="networkidle")
+                quiet.append((time.perf_counter() - began - 0.5) * 1000)  # the network has to be idle for half a second
+                first.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+                context.close()
+            print(
+                f"{path:30} n {rounds:3}  first paint p50 {quantile(first, 0.5):6.0f}, longest {max(first):6.0f} ms;"
+                f" everything drawn p50 {quantile(quiet, 0.5):6.0f} ms"
+            )
+        browser.close()
+
+
 async def listen(base: str, project: Project, pid: int) -> None:
     """Let 200 listeners hear `EVENTS` events; print how many of them each heard and how late."""
     link = base.replace("http", "ws", 1) + API + "/events?variant=unhinged&kind=alert"
@@ -192,6 +219,8 @@ def main(folder: Path, rounds: int) -> None:
             cookie = {"Cookie": f"sigil_session={client.cookies['sigil_session']}"}
         print("--- pages, one client, until the last byte")
         table(asyncio.run(ask(base, PAGES, rounds, 1, cookie)))
+        print("--- pages in Chromium, nothing in its cache")
+        paint(base, rounds)
         asyncio.run(listen(base, project, pid))
         print(f"load of the machine: {os.getloadavg()[0]:.1f}")
 
