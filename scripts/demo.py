@@ -1,7 +1,7 @@
 """`make demo`: the database, its schema, the bundled candles, backtests side by side on a page; then the same market on paper
-through all four variants under the supervisor, with the panel open on it; the audit that compares the two, the status table,
-and a small grid with its page. The market's last day is kept for the end: it goes on at sixty times its pace, in the background,
-so that the panel has something to show.
+through all four variants under the supervisor, with the panel open on it; the audit that compares the two, and a
+small grid with its page. The market's last day is kept for the end: it goes on at sixty times its pace, in the background, so that
+the panel and the status table have something to show.
 
 The demo has a project of its own in storage/demo/project, laid anew each time: what it trades never mixes with yours. Sessions,
 panel and embedded database go on running at the end; `python scripts/demo.py stop` (make demo-stop) ends them.
@@ -31,6 +31,7 @@ FIRST_PORT, LAST_PORT = 9000, 9049
 PANEL = "sigil panel"
 LAST_DAY = "2025-06-22"  # of the bundled candles
 LIVE = ["run", "paper", "--all", "--candles", "sample", "--speed", "60", "--keep-open"]
+STATUS = ["status"]
 
 STEPS: tuple[tuple[str, list[str]], ...] = (
     ("the embedded PostgreSQL", ["db", "start"]),
@@ -46,13 +47,13 @@ STEPS: tuple[tuple[str, list[str]], ...] = (
         ["run", "paper", "--all", "--candles", "sample", "--finish", LAST_DAY, "--keep-open"],
     ),
     ("was paper what the backtest says?", ["audit", "--all"]),
-    ("how they stand", ["status"]),
     (
         "which stop, and which trail? A small grid, cells checked against Jesse",
         ["grid", "--variant", "baseline", "--variant", "aggressive", "--axis", "hard_stop.multiplier=1.0:3.0:0.5",
          "--axis", "trail.multiplier=1.0,1.5,2.5", "--candles", "sample", "--html", str(DEMO / "grid.html")],
     ),
     ("the sessions go on with the market's last day, an hour a minute, in the background", LIVE),
+    ("how they stand", STATUS),
 )  # fmt: skip
 
 
@@ -70,6 +71,7 @@ def main(arguments: list[str]) -> int:
             continue
         if step == LIVE:
             PAPER_PID.write_text(f"{detached(step, PAPER_LOG).pid}\n")
+            await_sessions()
             continue
         status = sigil(*step).returncode
         if status:
@@ -124,6 +126,13 @@ def detached(arguments: list[str], said: Path) -> subprocess.Popen[bytes]:
             [sys.executable, "-m", "sigil_ext", *arguments],
             cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
+
+
+def await_sessions() -> None:
+    """Wait until the four go on; should they not, the status table that follows says what is wrong, and so does its status."""
+    until = time.monotonic() + 120
+    while sigil(*STATUS, quiet=True).returncode and time.monotonic() < until:
+        time.sleep(1)
 
 
 def answers(address: str) -> bool:

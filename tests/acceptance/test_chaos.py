@@ -33,7 +33,9 @@ def test_a_session_killed_anywhere_makes_the_trades_and_rows_of_one_left_alone(l
 
 def test_a_session_waits_for_its_database_however_it_went_away(left_alone, tmp_path):
     verdict = Verdict("database")
-    database.disturb(database.parse([*PERIOD, "--restarts", "4", "--outage", "2"]), tmp_path, left_alone, verdict)
+    # At a pace: as fast as it goes, fifteen hours are four commits, and over before the last restart.
+    options = database.parse([*PERIOD, "--restarts", "4", "--outage", "2", "--speed", "3000"])
+    database.disturb(options, tmp_path, left_alone, verdict)
     assert verdict.failed == []
     assert set(verdict.figures["restarts"]) == set(database.KINDS)
 
