@@ -11,12 +11,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg2
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from sigil_ext.db import embedded, reading
 from sigil_ext.db.connection import Database
@@ -61,6 +63,18 @@ SCROLLS_SIDEWAYS = "() => document.documentElement.scrollWidth - document.docume
 def find_chromium() -> str | None:
     """Return the browser that `scripts/browser.sh` would name, without installing anything."""
     return next(filter(None, map(shutil.which, (os.environ.get("SIGIL_BROWSER", ""), *NAMES))), None)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Yield a browser; without one the test is skipped. Not for a whole run: it holds the event loop, which others need."""
+    found = find_chromium()
+    if found is None:
+        pytest.skip("no Chromium here: sh scripts/browser.sh finds or installs one, or name it with SIGIL_BROWSER")
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=found, args=FLAGS)
+        yield started
+        started.close()
 
 
 @dataclass

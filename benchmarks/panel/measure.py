@@ -125,12 +125,9 @@ def table(took: dict[str, list[float]]) -> None:
 
 def paint(base: str, rounds: int) -> None:
     """Print when a real browser first paints each page, and when what scripts load is drawn; a new context each time."""
-    from playwright.sync_api import sync_playwright
+    from tests.panel_in_browser import DESKTOP, chromium
 
-    from tests.panel_in_browser import DESKTOP, FLAGS, find_chromium
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=find_chromium(), args=FLAGS)
+    with chromium() as browser:
         for path in PAGES:
             first, quiet = [], []
             for _ in range(rounds):
@@ -146,7 +143,6 @@ def paint(base: str, rounds: int) -> None:
                 f"{path:30} n {rounds:3}  first paint p50 {quantile(first, 0.5):6.0f}, longest {max(first):6.0f} ms;"
                 f" everything drawn p50 {quantile(quiet, 0.5):6.0f} ms"
             )
-        browser.close()
 
 
 async def listen(base: str, project: Project, pid: int) -> None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from sigil_ext.errors import SigilError
 from sigil_ext.research.kernel.trades import TRADE, CellTrades
 from sigil_ext.services.market import Market
+from sigil_ext.services.sqlite_files import open_file, why
 from sigil_ext.services.tried import disown
 from sigil_ext.settings.overlays import Variant
 from sigil_ext.settings.project import PACKAGE, Project
@@ -40,13 +41,10 @@ class CellStore:
         self._project, self.maker = project, f"{engine}-{code_hash(engine)[:12]}"
         self.path = folder / f"{self.maker}-{candles_hash(market)[:12]}.sqlite"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._link = sqlite3.connect(self.path, timeout=60, isolation_level=None)
-            self._link.execute("PRAGMA journal_mode = WAL")
-            self._link.execute("PRAGMA synchronous = NORMAL")  # after a power cut the last cells are run again
-            self._link.execute(
+            self._link = open_file(
+                self.path,
                 "CREATE TABLE IF NOT EXISTS cells (key TEXT, start_ms INTEGER, finish_ms INTEGER, final_equity REAL,"
-                " refused TEXT, trades BLOB, PRIMARY KEY (key, start_ms, finish_ms)) WITHOUT ROWID"
+                " refused TEXT, trades BLOB, PRIMARY KEY (key, start_ms, finish_ms)) WITHOUT ROWID",
             )
         except (OSError, sqlite3.Error) as error:
             raise _broken(self.path, error) from error
@@ -85,7 +83,7 @@ class CellStore:
         """
         with self._told():
             self._link.execute("DELETE FROM cells")
-        for path in self.path.parent.glob(f"{self.maker}-*.sqlite"):
+        for path in set(self.path.parent.glob(f"{self.maker}-*.sqlite")) - {self.path}:
             # A broken file is of no use to any grid either; whoever opens it is told.
             with (
                 contextlib.suppress(sqlite3.Error),
@@ -152,7 +150,6 @@ def _unpacked(blob: bytes) -> NDArray[np.void]:
 
 
 def _broken(path: Path, error: Exception) -> SigilError:
-    told = getattr(error, "strerror", None) or str(error)
     return SigilError(
-        f"the cells kept in {path} cannot be used ({told}); remove the file, the cells are then run again"
+        f"the cells kept in {path} cannot be used ({why(error)}); remove the file, the cells are then run again"
     )

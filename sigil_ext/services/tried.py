@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sigil_ext.errors import SigilError
 from sigil_ext.research.grid.figures import day_count
 from sigil_ext.services.market import Market
+from sigil_ext.services.sqlite_files import open_file, why
 from sigil_ext.settings.project import Project
 
 Floats = NDArray[np.float64]
@@ -37,8 +38,8 @@ class Tried:
     """The tries on the candles of one market and over its period. Candles before the period are warm-up and no matter."""
 
     def __init__(self, project: Project, market: Market) -> None:
-        self._link = _opened(ledger_of(project))
         self._path = ledger_of(project)
+        self._link = _opened(self._path)
         self._data, self._days = data_hash(market), day_count(market.start_ms, market.finish_ms)
         self._period = (market.start_ms, market.finish_ms)
 
@@ -101,15 +102,11 @@ def data_hash(market: Market) -> str:
 
 def _opened(path: Path) -> sqlite3.Connection:
     with _told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        link = sqlite3.connect(path, timeout=60, isolation_level=None)
-        link.execute("PRAGMA journal_mode = WAL")
-        link.execute("PRAGMA synchronous = NORMAL")
-        link.execute(
+        return open_file(
+            path,
             "CREATE TABLE IF NOT EXISTS tries (data TEXT, start_ms INTEGER, finish_ms INTEGER, settings TEXT, maker TEXT,"
-            " daily BLOB, PRIMARY KEY (data, start_ms, finish_ms, settings)) WITHOUT ROWID"
+            " daily BLOB, PRIMARY KEY (data, start_ms, finish_ms, settings)) WITHOUT ROWID",
         )
-        return link
 
 
 @contextlib.contextmanager
@@ -117,7 +114,6 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error, zlib.error, ValueError) as error:
-        told = getattr(error, "strerror", None) or str(error)
         raise SigilError(
-            f"the ledger of cells tried, {path}, cannot be used ({told}); move it away, what was tried before then counts no more"
+            f"the ledger of cells tried, {path}, cannot be used ({why(error)}); move it away, what was tried before then counts no more"
         ) from error

@@ -61,7 +61,7 @@ def run_walk(
     with CellStore(project, grid.engine, market) as store:
         shop = Workshop(grid.engine, grid.hands, store, grid.fresh)
         talk = counting(f"{grid.engine} cells", len(windows) * (len(runs) + 1 + len(grid.variants)), tell, say)
-        walked, ran = _walk(plan, shop, market, windows, runs, Talk(talk.part))
+        walked, ran = _walk(plan, shop, market, windows, runs, balance, Talk(talk.part))
         verification = None
         if grid.engine == "kernel" and grid.verify:
             verification = verify_walk(
@@ -76,10 +76,16 @@ def run_walk(
 
 
 def _walk(
-    plan: WalkPlan, shop: Workshop, market: Market, windows: Sequence[Window], runs: Mapping[int, Variant], talk: Talk
+    plan: WalkPlan,
+    shop: Workshop,
+    market: Market,
+    windows: Sequence[Window],
+    runs: Mapping[int, Variant],
+    balance: float,
+    talk: Talk,
 ) -> tuple[list[Walked], list[Ran]]:
-    """Return what came of each window, the account carried from one to the next, and what was run for it."""
-    grid, balance = plan.grid, _balance(runs)
+    """Return what came of each window, the account of `balance` USD carried from one to the next, and what was run for it."""
+    grid = plan.grid
     walked: list[Walked] = []
     ran: list[Ran] = []
     for window in windows:

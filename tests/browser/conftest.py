@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, StorageState, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, StorageState
 
 from sigil_ext.db import embedded
 from sigil_ext.services import shelf
 from sigil_ext.settings.project import Project
 from tests.panel_in_browser import (
     DESKTOP,
-    FLAGS,
     PASSWORD,
     PATIENCE_MS,
     ROOT,
@@ -25,7 +24,7 @@ from tests.panel_in_browser import (
     History,
     PanelProcess,
     Seen,
-    find_chromium,
+    chromium,
 )
 
 
@@ -93,14 +92,9 @@ def panel(history: History) -> Iterator[PanelProcess]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A Chromium; without one these tests are skipped. Not for the session: it holds the event loop, which others need."""
-    found = find_chromium()
-    if found is None:
-        pytest.skip("no Chromium here: sh scripts/browser.sh finds or installs one, or name it with SIGIL_BROWSER")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=found, args=FLAGS)
+    """A Chromium; without one these tests are skipped."""
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

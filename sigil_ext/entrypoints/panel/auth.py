@@ -38,6 +38,7 @@ COOKIE = "sigil_session"
 CSRF_HEADER = "X-Sigil-CSRF"
 SESSION_S = 7 * 24 * 3600
 LOGIN_PATH = "/sigil/login"
+UNAUTHORIZED = 4401  # what 401 is over a websocket
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
+from sigil_ext.entrypoints.panel.auth import COOKIE, LOGIN_PATH, UNAUTHORIZED
 from sigil_ext.entrypoints.panel.errors import problem, told
 from sigil_ext.entrypoints.panel.rates import Rate
 
@@ -38,10 +39,7 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 _METHODS = ("GET", "HEAD", "POST")
-_LOGIN = "/sigil/login"
 _STATIC = "/sigil/static/"
-_SESSION_COOKIE = "sigil_session"
-_UNAUTHORIZED = 4401
 _NOT_GUESSED = 32  # characters; openssl rand -hex 32 makes 64
 
 
@@ -130,7 +128,7 @@ class Guarded:
             )
         if sender.status == 401:  # a stranger: whoever guesses tokens is slowed down by address, whatever token it was
             self._guessed(caller)
-        elif caller.key != caller.address and self._knows(asked):
+        elif caller.key in self._proven or (caller.key != caller.address and self._knows(asked)):
             self._proven[caller.key] = None
             self._proven.move_to_end(caller.key)
             while len(self._proven) > self.limits.callers_kept:
@@ -167,7 +165,7 @@ class Guarded:
             if message["type"] == "websocket.send":
                 heard = True
                 proven()
-            elif message["type"] == "websocket.close" and message.get("code") == _UNAUTHORIZED and not heard:
+            elif message["type"] == "websocket.close" and message.get("code") == UNAUTHORIZED and not heard:
                 self._guessed(caller)
             await send(message)
 
@@ -185,11 +183,11 @@ class Guarded:
         now, path = time.monotonic(), asked.scope["path"]
         if path.startswith(_STATIC):
             return 0.0
-        if path == _LOGIN and asked.scope.get("method") == "POST":
+        if path == LOGIN_PATH and asked.scope.get("method") == "POST":
             return self._logins.wait_s(caller.address, now)
         sockets = asked.scope["type"] == "websocket"  # counted while they are open; many come at once after an outage
         wait_s = 0.0 if sockets else self._known.wait_s(caller.key, now)
-        if caller.key in self._proven or path == _LOGIN or (caller.not_guessed and self._knows(asked)):
+        if caller.key in self._proven or path == LOGIN_PATH or (caller.not_guessed and self._knows(asked)):
             return wait_s
         return max(wait_s, self._strangers.wait_s(caller.address, now, take=False))
 
@@ -256,7 +254,7 @@ class _Caller:
         address = asked.client.host if asked.client else "unknown"
         if not own:
             address += " for other sites"
-        secret = asked.headers.get("authorization") or asked.cookies.get(_SESSION_COOKIE)
+        secret = asked.headers.get("authorization") or asked.cookies.get(COOKIE)
         if not secret:
             return cls(address, address, False)
         digest = hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

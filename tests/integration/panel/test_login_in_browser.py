@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.panel_in_browser import FLAGS, PATIENCE_MS, find_chromium
+from tests.panel_in_browser import PATIENCE_MS, chromium
 from tests.panel_server import PASSWORD, serving, write_env
 
 from .conftest import address_of, new_home
@@ -24,13 +24,8 @@ def small(settings_of_nobody, own, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    found = find_chromium()
-    if found is None:
-        pytest.skip("no Chromium here: sh scripts/browser.sh finds or installs one, or name it with SIGIL_BROWSER")
-    with sync_playwright() as play:
-        started = play.chromium.launch(executable_path=found, args=FLAGS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

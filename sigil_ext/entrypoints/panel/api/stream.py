@@ -26,7 +26,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from sigil_ext.entrypoints.panel.api.envelope import Envelope, answer
 from sigil_ext.entrypoints.panel.api.parameters import Variants, demand_known
-from sigil_ext.entrypoints.panel.auth import Refused, identify, keys_of
+from sigil_ext.entrypoints.panel.auth import UNAUTHORIZED, Refused, identify, keys_of
 from sigil_ext.entrypoints.panel.hub import Hub, hub_of
 from sigil_ext.services.events import KINDS, Event
 
@@ -36,7 +36,7 @@ SEND_S = 10.0
 WAITING = 4000  # events: a burst of a few looks, for one who reads all the time
 MOST_LISTENERS = 500
 LONGEST_MESSAGE = 4096
-UNAUTHORIZED, TOO_SLOW, UNKNOWN, TOO_MANY, TOO_BIG = 4401, 4408, 4422, 4429, 1009
+TOO_SLOW, UNKNOWN, TOO_MANY, TOO_BIG = 4408, 4422, 4429, 1009
 PARAMETERS = ("variant", "kind", "stream", "after")
 
 router = APIRouter()
