@@ -15,6 +15,7 @@ from sigil_ext import __version__
 from sigil_ext.entrypoints.panel import api, errors, login, metrics, pages
 from sigil_ext.entrypoints.panel.auth import Keys, from_this_origin, identify
 from sigil_ext.entrypoints.panel.context import PanelContext
+from sigil_ext.entrypoints.panel.heads import Heads
 from sigil_ext.entrypoints.panel.hub import Hub
 from sigil_ext.entrypoints.panel.limits import Guarded, Limits
 from sigil_ext.entrypoints.panel.metrics import Meter
@@ -50,6 +51,7 @@ def create_app(context: PanelContext, limits: Limits | None = None) -> FastAPI:
     app.include_router(pages.router)
     app.mount("/sigil/static", StaticFiles(directory=HERE / "static"), name="static")
     errors.install(app)
+    app.add_middleware(Heads)
     app.add_middleware(
         Guarded,
         limits=limits,

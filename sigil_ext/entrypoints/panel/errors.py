@@ -59,7 +59,7 @@ def told(
 ) -> Response:
     """Return the error as whoever asked reads it: a person whose browser goes there, or a script or program."""
     accepted = request.headers.get("accept", "*/*")
-    for_people = "text/html" in accepted or (request.method == "GET" and "application/json" not in accepted)
+    for_people = "text/html" in accepted or (request.method in ("GET", "HEAD") and "application/json" not in accepted)
     if for_people and not request.url.path.startswith(_FOR_PROGRAMS):
         answer = error_page(request, status, message)
         answer.headers.update(headers or {})
