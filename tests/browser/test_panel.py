@@ -300,6 +300,33 @@ def test_a_reason_that_is_one_long_word_stays_in_its_place(visit: Visit):
     do(page, "Resume", "done")
 
 
+WRITTEN_LEFT_TO_RIGHT = """(part) => {
+  const walker = document.createTreeWalker(document.querySelector(part), NodeFilter.SHOW_TEXT);
+  const range = document.createRange();
+  const left = (node, at) => { range.setStart(node, at); range.setEnd(node, at + 1); return range.getBoundingClientRect().left; };
+  while (walker.nextNode()) {
+    const at = walker.currentNode.data.indexOf("12345");
+    if (at >= 0) return [0, 1, 2, 3].every((n) => left(walker.currentNode, at + n) < left(walker.currentNode, at + n + 1));
+  }
+  return null;
+}"""
+
+
+def test_characters_that_turn_the_writing_around_are_shown_and_turn_nothing(visit: Visit, history: History):
+    reason = "turned \u202e12345\x1b[1m"
+    history.sigil("pause", "--variant", "unhinged", "--reason", reason)
+    try:
+        for path, part in ((UNHINGED, "#state"), ("/sigil/operations", "#acts")):
+            page = visit(path)
+            expect(page.locator(part)).to_contain_text("turned \\u202e12345\\u001b[1m")
+            assert page.evaluate(WRITTEN_LEFT_TO_RIGHT, part) is True
+            assert "\u202e" not in page.content()
+    finally:
+        history.sigil("resume", "--variant", "unhinged", "--reason", "שלום")
+    page = visit("/sigil/operations")
+    expect(page.locator("#acts tbody tr").first).to_contain_text("\u2068שלום\u2069")
+
+
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_pause_resume_trip_and_reset_are_done_shown_and_recorded(visit: Visit, size):
     page = visit(UNHINGED, size=size)

@@ -15,6 +15,7 @@ from sigil_ext.entrypoints.panel.pages.heatmaps import choices, heatmaps
 from sigil_ext.entrypoints.panel.pages.rendering import ago, price, usd
 from sigil_ext.entrypoints.panel.pages.shelf_reports import Report, report
 from sigil_ext.entrypoints.panel.pages.shelf_views import views
+from sigil_ext.entrypoints.panel.texts import TURNING, harmless
 from sigil_ext.research.comparison import Side, compare_sides
 from sigil_ext.research.comparison_figures import ComparedTrade
 
@@ -189,3 +190,31 @@ def test_a_comparison_of_few_days_says_why_nothing_is_known():
 def test_a_document_of_another_make_is_shown_as_it_is(kind: str, document: dict):
     assert report(kind, document) is None
     assert report("grid", document) is None
+
+
+# --- texts of people --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, with an ü and a 币", "plain, with an ü and a 币"),
+        ("two\nlines", "two\nlines"),
+        ("safe \u202egpj.exe", "safe \\u202egpj.exe"),
+        ("bell\x07 escape\x1b[2J", "bell\\u0007 escape\\u001b[2J"),
+        ("half a sign \ud800", "half a sign \\ud800"),
+        ("nothing\u200bhere", "nothing\\u200bhere"),
+        ("שלום 1", "\u2068שלום 1\u2069"),
+        ("\u2069שלום", "\u2068\\u2069שלום\u2069"),
+    ],
+)
+def test_what_cannot_be_seen_in_a_text_is_shown_by_its_code_and_what_runs_leftwards_is_isolated(text, shown):
+    assert harmless(text) == shown
+
+
+@given(st.text())
+def test_no_text_turns_what_stands_beside_it_or_breaks_the_answer(text):
+    shown = harmless(text)
+    assert not TURNING & set(shown.removeprefix("\u2068").removesuffix("\u2069"))
+    assert shown.count("\u2068") == shown.count("\u2069") <= 1
+    shown.encode()

@@ -22,10 +22,10 @@ from sigil_ext.entrypoints.panel.api.parameters import VariantInPath
 from sigil_ext.entrypoints.panel.auth import CanAct, Refused
 from sigil_ext.entrypoints.panel.closing import Order, close_apart
 from sigil_ext.entrypoints.panel.context import Context, PanelContext
+from sigil_ext.entrypoints.panel.texts import TURNING
 from sigil_ext.services.acts import ACTS, Wanted, act
 
 router = APIRouter()
-_TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _OF_A_SYMBOL = ("close", "ban", "lift")
 Name = Literal["pause", "resume", "trip", "reset", "flatten", "lift", "ban", "close"]
 
@@ -35,7 +35,7 @@ def _plain(text: str) -> str:
         raise ValueError("needs a reason; it is stored with the act")
     if any(unicodedata.category(c) in ("Cc", "Cs") and c != "\n" for c in text):
         raise ValueError("holds control characters; write it as plain text")
-    if any(c in _TURNING for c in text):
+    if any(c in TURNING for c in text):
         raise ValueError("holds characters that turn the direction of writing around; leave them out")
     return text.strip()
 

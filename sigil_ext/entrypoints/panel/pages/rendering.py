@@ -1,6 +1,7 @@
 """How pages are drawn: the template environment, its filters, and what every page is given. Start at `page`.
 
-Every value is escaped; the filters below are the only ones that make markup, of values that they escape themselves.
+Every value is escaped, and made `harmless`; the filters below are the only ones that make markup, of values that they escape
+themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from starlette.responses import HTMLResponse
 from sigil_ext import __version__
 from sigil_ext.entrypoints.panel.auth import csrf_token
 from sigil_ext.entrypoints.panel.context import context_of
+from sigil_ext.entrypoints.panel.texts import harmless
 from sigil_ext.rules.messages import lasting
 from sigil_ext.services.status import begins
 
@@ -164,6 +166,7 @@ def _make_environment() -> Environment:
         loader=FileSystemLoader(Path(__file__).resolve().parent.parent / "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )
