@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from sigil_ext.errors import SettingsError, UnknownVariant, hint
 from sigil_ext.settings.models import VariantSettings
+from sigil_ext.settings.plain_yaml import PlainLoader, read_value
 from sigil_ext.settings.project import Project, find_project
 
 BASE = "base"
@@ -78,14 +79,14 @@ def merge(name: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Variant
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """Return the one key path of `--set key=value`, its value read as YAML."""
+    """Return the one key path of `--set key=value`, its value read as in an overlay."""
     path, sign, value = text.partition("=")
     if not sign or not path.strip():
         raise SettingsError(f"--set '{text}' is not key=value; example: --set hard_stop.multiplier=2.5")
     try:
-        return {path.strip(): yaml.safe_load(value)}
-    except yaml.YAMLError as error:
-        raise SettingsError(f"--set {path.strip()}: '{value}' is not a value ({_one_line(error)})") from error
+        return {path.strip(): read_value(value)}
+    except SettingsError as error:
+        raise SettingsError(f"--set {path.strip()}: {error}") from None
 
 
 def flatten(settings: VariantSettings) -> dict[str, Any]:
@@ -111,17 +112,21 @@ def _is_number(text: str) -> bool:
     return True
 
 
-class _OverlayLoader(yaml.SafeLoader):
-    """YAML that refuses a key given twice, where the last one would win silently."""
+class _OverlayLoader(PlainLoader):
+    """YAML that names the line of a mistake and refuses a key given twice, where the last one would win silently."""
+
+    def unclear(self, text: str, node: yaml.ScalarNode) -> SettingsError:
+        return SettingsError(f"line {node.start_mark.line + 1}: {super().unclear(text, node)}")
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise SettingsError(f"key '{key}' is given twice (line {key_node.start_mark.line + 1})")
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        return found
 
 
 def _read(path: Path) -> dict[str, Any]:

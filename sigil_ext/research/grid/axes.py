@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
-
-import yaml
 
 from sigil_ext.errors import SettingsError, UsageError
 from sigil_ext.settings.models import format_duration, parse_duration
 from sigil_ext.settings.overlays import KEY_KINDS, KEY_PATHS, key_hint
+from sigil_ext.settings.plain_yaml import read_value
 
 EXAMPLE = "--axis hard_stop.multiplier=1.0:4.0:0.25 or --axis flat.after=4h,8h"
 MOST_VALUES = 10_000
@@ -90,22 +88,12 @@ def _values(key: str, part: str) -> list[Any]:
     if ":" in part:
         return _range(key, part)
     try:
-        value = yaml.safe_load(part)
-    except yaml.YAMLError:
-        raise UsageError(f"--axis {key}: '{part}' is not a value; example: {EXAMPLE}") from None
+        value = read_value(part)
+    except SettingsError as error:
+        raise UsageError(f"--axis {key}: {error}") from None
     if isinstance(value, list | dict):
         raise UsageError(f"--axis {key}: '{part}' is not a single value; separate values by commas, like {EXAMPLE}")
-    if isinstance(value, date):  # YAML's, of which no key has one
-        return [part]
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        _demand_plain(key, part, value)
     return [value]
-
-
-def _demand_plain(key: str, part: str, value: float) -> None:
-    """Refuse 010 and 0x2, which YAML reads as 8 and 2."""
-    if not _is_number(part) or float(Decimal(part)) != value:
-        raise UsageError(f"--axis {key}: '{part}' would be read as {value:g}; write it plainly, like 2.5 or 10")
 
 
 def _range(key: str, part: str) -> list[Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -114,6 +115,71 @@ def test_what_cannot_be_meant_is_refused_with_key_and_value(override, words):
     for word in words:
         assert word in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        ("1_000", 1000),
+        ("1e3", 1000.0),
+        ("1.5e+3", 1500.0),
+        (".5", 0.5),
+        ("-.5", -0.5),
+        ("5.", 5.0),
+        ("+2", 2),
+        ("2 # why", 2),
+        ("no", False),
+        ("2025-01-01", "2025-01-01"),
+        ("2025-01-01 12:30:00", "2025-01-01 12:30:00"),
+        ("08h", "08h"),
+        ("'010'", "010"),
+        ("", None),
+    ],
+)
+def test_a_value_is_what_a_person_reads_in_it(written, value, project):
+    assert parse_override(f"flat.after={written}") == {"flat.after": value}
+    assert type(parse_override(f"flat.after={written}")["flat.after"]) is type(value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "010",
+        "08",
+        "0x10",
+        "0b11",
+        "0o17",
+        "1:30",
+        "08:00",
+        "190:20:30.15",
+        "1_0",
+        "1__000",
+        "1_",
+        "!!int 010",
+        "9" * 5000,
+    ],
+)
+def test_a_number_that_can_be_read_in_two_ways_is_refused_wherever_it_stands(written, project):
+    sentence = f"'{written.removeprefix('!!int ')[:40]}' is not a plainly written value; write it like 10, 2.5 or 90m"
+    with pytest.raises(SettingsError, match=f"^--set sizing.starting_balance: {re.escape(sentence)}$"):
+        load_variant("baseline", [f"sizing.starting_balance={written}"], project)
+    write(project, "mine", f"entry:\n  rsi_min: 50\n  breakout_lookback: {written}\n")
+    with pytest.raises(SettingsError, match=f"^overlays/mine.yaml: line 3: {re.escape(sentence)}$"):
+        load_variant("mine", project=project)
+
+
+@pytest.mark.parametrize(
+    "written", ["=", "<<", "*a", "@", "[1", "!!python/name:os.system", "1\n---\n2", "[" * 1500, "\0"]
+)
+def test_what_is_no_value_at_all_gets_one_short_sentence(written):
+    with pytest.raises(SettingsError, match=r"^--set hard_stop\.multiplier: '.{,40}' is not a value$"):
+        parse_override(f"hard_stop.multiplier={written}")
+
+
+def test_a_list_as_a_key_is_refused(project):
+    write(project, "mine", "? [entry, rsi_min]\n: 50\n")
+    with pytest.raises(SettingsError, match=r"overlays/mine\.yaml is not YAML: .*unhashable key"):
+        load_variant("mine", project=project)
 
 
 def test_a_key_missing_from_base_is_named(project):

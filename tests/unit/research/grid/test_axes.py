@@ -23,6 +23,7 @@ from sigil_ext.research.grid.axes import Axis, cell_count, parse_axes, parse_axi
         ("atr_timeframe=1h,4h", ("1h", "4h")),
         ("atr_timeframe=1h:4h:1h", ("1h", "2h", "3h", "4h")),
         ("hard_stop.multiplier=-1,.5,2.,1.5e+1", (-1, 0.5, 2.0, 15.0)),
+        ("sizing.starting_balance=1e3,2_000", (1000.0, 2000)),
         ("hard_stop.multiplier=2025-01-01", ("2025-01-01",)),  # text, as in an overlay in quotes
     ],
 )
@@ -48,8 +49,11 @@ def test_an_axis_is_a_list_or_a_range_of_any_key(text: str, values: tuple[object
         ("flat.after=4h:8h:1", "must be a duration"),
         ("hard_stop.multiplier=nan:4:1", "'nan' in 'nan:4:1' is not a number"),
         ("hard_stop.multiplier=4h:8h:1h", "'4h' in '4h:8h:1h' is not a number"),
-        ("hard_stop.multiplier=010", "'010' would be read as 8; write it plainly, like 2.5 or 10"),
-        ("hard_stop.multiplier=1,0x2", "'0x2' would be read as 2; write it plainly"),
+        (
+            "hard_stop.multiplier=010",
+            "--axis hard_stop.multiplier: '010' is not a plainly written value; write it like 10",
+        ),
+        ("hard_stop.multiplier=1,0x2", "'0x2' is not a plainly written value"),
         ("trail.multiplier=[1,2]", "is not a value|is not a single value"),
     ],
 )
