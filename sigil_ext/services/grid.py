@@ -12,6 +12,7 @@ from typing import Any
 
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.instants import clock
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.grid.axes import Axis, cell_count
 from sigil_ext.research.grid.cells import cross
 from sigil_ext.research.grid.figures import OBJECTIVES, day_count
@@ -71,7 +72,8 @@ def run_grid(
     runs = {cell.index: cell.run for cell in cells if cell.run is not None}
     market = read_market(runs.values(), plan.candles, plan.start_ms, plan.finish_ms, plan.exchange)
     period = (market.start_ms, market.finish_ms)
-    folds = _folds(period, plan.folds)
+    _demand_folds(period, plan.folds)
+    folds = fold_spans(period, plan.folds)
     with CellStore(project, plan.engine, market) as store, Tried(project, market) as tried:
 
         def summary(cell: CellTrades, run: Variant) -> Summary:
@@ -114,11 +116,13 @@ def counting(what: str, of: int, tell: Tell, say: Say) -> Talk:
 
 
 def demand_sense(plan: GridPlan) -> None:
-    """Refuse what cannot be meant before anything is read or run: the count, the objective, the hands.
+    """Refuse what cannot be meant before anything is read or run: the folds, the count, the objective, the hands.
 
     Raises:
         UsageError: with the way out.
     """
+    if plan.start_ms is not None and plan.finish_ms is not None and plan.start_ms < plan.finish_ms:
+        _demand_folds((plan.start_ms, plan.finish_ms), plan.folds)
     if plan.objective not in OBJECTIVES:
         raise UsageError(f"no objective '{plan.objective}'; known: {', '.join(OBJECTIVES)}")
     count, most = cell_count(len(plan.variants), plan.axes), MOST_CELLS[plan.engine]
@@ -131,10 +135,9 @@ def demand_sense(plan: GridPlan) -> None:
     demand_hands(plan.engine, plan.hands)
 
 
-def _folds(period: Span, folds: int) -> list[Span]:
+def _demand_folds(period: Span, folds: int) -> None:
     days = day_count(*period)
     if folds > max(1, days):
         raise UsageError(
-            f"--folds {folds} is more than the {days} day(s) from {clock(period[0])} to {clock(period[1])}; take fewer"
+            f"--folds {folds} is more than the {counted(days, 'day')} from {clock(period[0])} to {clock(period[1])}; take fewer"
         )
-    return fold_spans(period, folds)

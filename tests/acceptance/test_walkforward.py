@@ -95,6 +95,7 @@ def test_a_second_walk_takes_what_is_kept_and_shows_it(document: dict, project: 
         (("--train", "90m"), "must be whole hours or days"),
         (("--trade", "10s"), "--trade '10s' must be whole hours or days"),
         (("--train", "30d"), "there is no time left to trade"),
+        (("--train", "30d", "--candles", "/nowhere"), "there is no time left to trade: the period is"),
         (
             ("--axis", "sizing.starting_balance=100,200", "--candles", "/nowhere"),
             "one account walks, give it one balance",

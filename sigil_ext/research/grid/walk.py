@@ -95,8 +95,8 @@ def windows_of(period: Span, train_ms: int, trade_ms: int, anchored: bool) -> li
     start, finish = period
     if start + train_ms >= finish:
         raise UsageError(
-            f"there is no time left to trade: the candles cover {_days(finish - start)}, --train takes {_days(train_ms)}; "
-            "take a shorter --train or more candles"
+            f"there is no time left to trade: the period is {_days(finish - start)} long, --train takes {_days(train_ms)}; "
+            "take a shorter --train or a longer period"
         )
     windows: list[Window] = []
     begin = start + train_ms

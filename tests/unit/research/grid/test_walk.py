@@ -53,7 +53,7 @@ def test_what_is_traded_covers_the_time_after_the_first_window_once_and_is_never
 
 
 def test_a_period_too_short_to_trade_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"candles cover 6.0 days, --train takes 14.0 days; take a shorter --train"):
+    with pytest.raises(UsageError, match=r"the period is 6.0 days long, --train takes 14.0 days; take a shorter --train"):
         windows_of((0, 6 * DAY), 14 * DAY, 7 * DAY, anchored=False)
 
 
