@@ -95,6 +95,12 @@ def day_names(start_ms: int, finish_ms: int) -> list[str]:
     return [iso((first + n) * DAY_MS)[:10] for n in range(day_count(start_ms, finish_ms))]
 
 
+def day_edges(start_ms: int, finish_ms: int) -> list[int]:
+    """Return the start, the end of every one of those days but the last, and the finish: when what a day made is known."""
+    midnights = range((start_ms // DAY_MS + 1) * DAY_MS, finish_ms, DAY_MS)
+    return [start_ms, *midnights, finish_ms]
+
+
 def _by_day(trades: Trades, values: NDArray[Any], start_ms: int, finish_ms: int) -> NDArray[np.float64]:
     first, days = start_ms // DAY_MS, day_count(start_ms, finish_ms)
     day = np.minimum(trades["closed_at_ms"] // DAY_MS - first, days - 1)

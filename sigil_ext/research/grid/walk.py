@@ -20,7 +20,7 @@ from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import DAY_MS, iso, json_safe
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
-from sigil_ext.research.grid.figures import daily_pnl, daily_wins, day_names, figures_of, score
+from sigil_ext.research.grid.figures import daily_pnl, daily_wins, day_edges, day_names, figures_of, score
 from sigil_ext.research.grid.head import head_of
 from sigil_ext.research.grid.notes import UNVERIFIED
 from sigil_ext.research.grid.summary import Span
@@ -180,9 +180,8 @@ def _edges(walked: Sequence[Walked]) -> list[int]:
 
     So what a window made lies between its own start and end, whatever the hour at which it begins.
     """
-    start, finish = walked[0].window.trade_ms, walked[-1].window.finish_ms
-    midnights = range((start // DAY_MS + 1) * DAY_MS, finish, DAY_MS)
-    return sorted({start, *midnights, *(w.window.finish_ms for w in walked)})
+    days = day_edges(walked[0].window.trade_ms, walked[-1].window.finish_ms)
+    return sorted({*days, *(w.window.finish_ms for w in walked)})
 
 
 def _added_up(trades: NDArray[np.void], edges: Sequence[int]) -> list[float]:
@@ -251,7 +250,7 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     if choices["per_day_in_usd"] is not None:
         said.append(
             f"A day in sample made {choices['per_day_in_usd']:+,.2f} USD, a day out of sample {choices['per_day_out_usd']:+,.2f}"
-            + ("." if choices["efficiency"] is None else f": {choices['efficiency']:.0%} of it was left.")
+            + _left(choices)
         )
     kept = ", ".join(f"{own['variant']} {own['figures']['net_pnl_usd']:+,.2f}" for own in document["own"])
     said.append(f"The variants as they are, over the same windows: {kept} USD.")
@@ -260,6 +259,16 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
         + (f"; {counted(choices['stood_aside'], 'window')} not traded." if choices["stood_aside"] else ".")
     )
     return said
+
+
+def _left(choices: Mapping[str, Any]) -> str:
+    """Return how much of what a day made in sample a day out of sample still made."""
+    share, outside = choices["efficiency"], choices["per_day_out_usd"]
+    if share is None:
+        return "."
+    if outside <= 0:
+        return ": nothing of it was left" + ("." if outside == 0 else ", it turned into a loss.")
+    return ": no less than in sample." if share >= 1 else f": {share:.0%} of it was left."
 
 
 def _notes(facts: WalkFacts, document: Mapping[str, Any]) -> list[str]:

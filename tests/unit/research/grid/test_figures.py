@@ -12,6 +12,7 @@ from sigil_ext.research.grid.figures import (
     daily_pnl,
     daily_wins,
     day_count,
+    day_edges,
     day_names,
     figures_of,
     opened_within,
@@ -74,6 +75,13 @@ def test_a_day_gets_what_closed_on_it_and_the_last_one_what_closed_at_the_end() 
     assert daily_pnl(trades_of((5.0, "session_end", 40, 48)), MONDAY, finish).tolist() == [0.0, 5.0]
     assert [counts.tolist() for counts in daily_wins(FOUR, MONDAY, finish)] == [[1.0, 1.0], [2.0, 2.0]]
     assert day_names(MONDAY, finish) == ["2025-06-16", "2025-06-17"]
+
+
+def test_a_day_is_known_at_its_end_and_the_last_one_at_the_finish() -> None:
+    assert day_edges(MONDAY, MONDAY + 48 * HOUR) == [MONDAY, MONDAY + 24 * HOUR, MONDAY + 48 * HOUR]
+    begin, finish = MONDAY + 21 * HOUR, MONDAY + 50 * HOUR
+    assert day_edges(begin, finish) == [begin, MONDAY + 24 * HOUR, MONDAY + 48 * HOUR, finish]
+    assert len(day_edges(begin, finish)) == day_count(begin, finish) + 1
 
 
 def test_objectives_rank_and_too_few_trades_rank_last() -> None:

@@ -53,7 +53,9 @@ def test_what_is_traded_covers_the_time_after_the_first_window_once_and_is_never
 
 
 def test_a_period_too_short_to_trade_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"the period is 6.0 days long, --train takes 14.0 days; take a shorter --train"):
+    with pytest.raises(
+        UsageError, match=r"the period is 6.0 days long, --train takes 14.0 days; take a shorter --train"
+    ):
         windows_of((0, 6 * DAY), 14 * DAY, 7 * DAY, anchored=False)
 
 
@@ -132,6 +134,20 @@ def test_what_no_interval_shows_is_not_said_as_a_fact() -> None:
     assert "baseline as it is (the difference may be chance)" in verdict(unsure)
     sure = walked_by([1.0 + n % 2 / 10 for n in range(30)], [-1.0] * 30)
     assert verdict(sure).endswith("made money, more than baseline as it is.")
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [  # in sample 1 USD in windows of two days, half a dollar a day
+        ([0.2, 0.2], "A day in sample made +0.50 USD, a day out of sample +0.20: 40% of it was left."),
+        ([0.5, 0.5], "A day in sample made +0.50 USD, a day out of sample +0.50: no less than in sample."),
+        ([2.5, 2.5], "A day in sample made +0.50 USD, a day out of sample +2.50: no less than in sample."),
+        ([0.0, 0.0], "A day in sample made +0.50 USD, a day out of sample +0.00: nothing of it was left."),
+        ([-2.5, -2.5], "A day in sample made +0.50 USD, a day out of sample -2.50: nothing of it was left, it turned into a loss."),
+    ],
+)  # fmt: skip
+def test_what_was_left_of_the_days_in_sample_is_said_in_words_that_are_true(made: list[float], sentence: str) -> None:
+    assert sentence in walked_by(made, [1.0] * len(made))["sentences"]
 
 
 def test_notes_say_what_was_checked_and_what_was_left_out() -> None:
