@@ -102,3 +102,12 @@ def test_what_a_part_is_can_be_read_on_a_phone(shown: Callable[..., Page], today
         assert box["width"] > 300
         assert box["height"] < 120
         assert box["right"] <= PHONE["width"]
+
+
+def test_a_cell_with_the_trades_of_another_says_so_in_the_table(
+    shown: Callable[..., Page], grid: Callable[..., dict[str, Any]]
+) -> None:
+    page = shown(grid_page(grid(["baseline"], ["trail.multiplier=1,2"], lambda v, x: [1.0, -2.0, 3.0])), DESKTOP)
+    marked = page.locator("#cells td", has_text="(same)")
+    assert marked.count() == 1
+    assert marked.get_attribute("title") == "the same trades as baseline trail.multiplier=1"

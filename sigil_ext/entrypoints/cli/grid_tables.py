@@ -15,11 +15,10 @@ from rich.text import Text
 from sigil_ext.entrypoints.cli.tables import add_row, plain_table, print_table
 from sigil_ext.research.backtest_format import NOTHING, shown
 from sigil_ext.research.grid.cells import short_label, shown_value
-from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, by_score, exit_counts
+from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, SAME_EXPLAINED, by_score, exit_counts
 
 Document = Mapping[str, Any]
 MOST_FAILED = 10
-SAME_EXPLAINED = "(same): the trades are exactly those of another cell. "
 POSTURE_EXPLAINED = "P&L of a cell (hard-stop share), mean over the other axes. "
 
 

@@ -18,10 +18,10 @@ Figure = dict[str, Any]
 
 
 def curves(document: Document) -> Figure | None:
-    """Closed P&L added up: the best cell, the variants as they are, the middle of the field at each day."""
+    """Closed P&L added up at the end of each day: the best cell, the variants as they are, the middle of the field."""
     found = document["curves"]
     lines = [
-        _line(found["days"], found["middle"], "median of all cells", "slate", "dot", 1.5),
+        _line(found["at"], [0.0, *found["middle"]], "median of all cells", "slate", "dot", 1.5),
     ]
     for cell in found["cells"]:
         is_best = document["best"] is not None and cell["index"] == document["best"]["index"]
@@ -29,7 +29,7 @@ def curves(document: Document) -> Figure | None:
         colour, _, _ = style_of(document, variant)
         name = "best cell" if is_best else f"{variant} as it is"
         shade, dash, width = ("ink", "solid", 2.5) if is_best else (colour, "dash", 1.8)
-        lines.append(_line(found["days"], np.cumsum(cell["daily"]).tolist(), name, shade, dash, width))
+        lines.append(_line(found["at"], [0.0, *np.cumsum(cell["daily"])], name, shade, dash, width))
     layout = {
         "hovermode": "x unified",
         "xaxis": {"type": "date"},

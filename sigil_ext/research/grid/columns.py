@@ -33,6 +33,7 @@ EXPLAINED = (
     "R: distance from entry to hard stop. Needed: win rate at which this payoff breaks even. Drawdown: of closed trades. "
     "Stop/trail/flat: trades that ended by hard stop, trail and flat exit; +1: one that ended otherwise, as at the end of the run."
 )
+SAME_EXPLAINED = "(same): the trades are exactly those of another cell. "
 COUNTED_EXITS = ("hard_stop", "atr_trail", "flat_no_move")
 
 

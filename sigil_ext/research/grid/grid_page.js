@@ -122,8 +122,9 @@
   const FIRST = 200;
   const box = document.getElementById("cells");
   const [search, output, more, body, head] = ["[type=search]", "output", "button.more", "tbody", "thead tr"].map((q) => box.querySelector(q));
+  const mark = (i) => [i === grid.best ? "★" : grid.own.includes(i) ? "○" : "", i in grid.same ? "(same)" : ""].filter(Boolean).join(" ");
   const columns = [
-    { name: "", text: true, of: (i) => (i === grid.best ? "★" : grid.own.includes(i) ? "○" : ""), rank: (i) => (grid.score[i] === null ? -Infinity : grid.score[i]) },
+    { name: "", text: true, of: mark, hint: (i) => (i in grid.same ? "the same trades as " + grid.same[i] : ""), rank: (i) => (grid.score[i] === null ? -Infinity : grid.score[i]) },
     ...grid.dims.map((dim, d) => ({ name: dim.key, text: dim.key === "variant", of: (i) => dim.values[grid.at[d][i]], rank: (i) => grid.at[d][i] })),
     ...grid.columns.map(({ key, name, kind }) => ({ name, kind, value: (i) => grid.figures[key][i], of: (i) => { const v = grid.figures[key][i]; return v === null ? "n/a" : kinds[kind](v); }, rank: (i) => grid.figures[key][i] })),
     { name: "stop/trail/flat", of: (i) => grid.exits[i], rank: (i) => +grid.exits[i].split("/")[0] },
@@ -154,6 +155,7 @@
       columns.forEach((column) => {
         const cell = document.createElement("td");
         cell.textContent = column.of(i);
+        if (column.hint && column.hint(i)) cell.title = column.hint(i);
         const value = column.kind && column.kind.startsWith("signed") ? column.value(i) : null;
         cell.className = column.text ? "text" : value === null ? "" : value < 0 ? "bad" : "good";
         line.append(cell);

@@ -14,7 +14,7 @@ from sigil_ext.research.backtest_format import NOTHING, counted, shown
 from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import short_label, shown_value
 from sigil_ext.research.grid.charts import CHARTS, style_of
-from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, exit_counts
+from sigil_ext.research.grid.columns import COLUMNS, EXPLAINED, SAME_EXPLAINED, exit_counts
 from sigil_ext.research.grid.notes import no_best_sentence
 from sigil_ext.research.grid.stability import ordered, size_of
 from sigil_ext.research.page import asset, whole_page
@@ -255,11 +255,12 @@ def _share_bar(shares: Mapping[str, float] | None) -> str:
 
 
 def _cells(document: Document) -> str:
+    same = SAME_EXPLAINED if any(cell.get("same_as") is not None for cell in document["cells"]) else ""
     return (
         f'<h2>All cells</h2><section class="card" id="cells"><div class="tools"><input type="search" placeholder="variant or value"'
         ' aria-label="filter cells"><output></output><button type="button" class="more" hidden>show all</button></div>'
         '<div class="tall"><table class="trades"><thead><tr></tr></thead><tbody></tbody></table></div>'
-        f'<p class="muted">{escape(EXPLAINED)} ★ the best cell, ○ a variant as it is.</p></section>'
+        f'<p class="muted">{escape(same + EXPLAINED)} ★ the best cell, ○ a variant as it is.</p></section>'
     )
 
 
@@ -334,6 +335,9 @@ def _grid_data(document: Document) -> dict[str, Any]:
         "score": [_short(cell["score"]) for cell in ran],
         "best": None if best is None else position[best],
         "own": [position[index] for index in document["own"]],
+        "same": {
+            position[c["index"]]: document["cells"][c["same_as"]]["label"] for c in ran if c["same_as"] is not None
+        },
         "columns": [{"key": c.key, "name": c.name, "kind": c.kind} for c in COLUMNS],
         "objective": document["objective_words"],
     }

@@ -64,6 +64,22 @@ def test_what_the_column_of_exits_means_is_said_and_one_cell_is_not_called_cells
     assert re.search(r"· 1 symbol · 1 cell ·", html)
 
 
+def test_a_curve_begins_with_nothing_and_has_what_a_day_made_at_its_end(grid: Grid) -> None:
+    lines = data_of(render_page(grid(["baseline"], [], lambda v, x: WAVES)))["figures"]["curves"]["data"]
+    assert len(lines) == 2
+    for line in lines:
+        assert (line["x"][:2], line["y"][:2]) == (["2025-06-16T00:00:00Z", "2025-06-17T00:00:00Z"], [0.0, WAVES[0]])
+        assert (line["x"][-1], line["y"][-1]) == ("2025-07-06T00:00:00Z", sum(WAVES))
+
+
+def test_a_cell_with_the_trades_of_another_is_marked_as_in_the_terminal(grid: Grid) -> None:
+    axes = ["hard_stop.multiplier=1,2,3"]
+    html = render_page(grid(["baseline"], axes, lambda v, x: WAVES if x["hard_stop.multiplier"] < 3 else WAVES[:-1]))
+    assert data_of(html)["grid"]["same"] == {"1": "baseline hard_stop.multiplier=1"}
+    assert "(same): the trades are exactly those of another cell. R: " in html
+    assert "(same):" not in render_page(grid(["baseline"], [], lambda v, x: WAVES))
+
+
 def test_failed_cells_are_listed_with_their_reason(grid: Grid) -> None:
     html = render_page(grid(["baseline"], ["entry.rsi_min=40,70", "entry.rsi_max=60,80"], lambda v, x: WAVES))
     assert "1 cells without a result" in html or "1 cell without a result" in html
