@@ -16,6 +16,7 @@ from sigil_ext.db.queries import fetch, load
 from sigil_ext.db.symbols import store_symbol
 
 MINUTE_MS = 60_000
+NO_MARK = "0 0"  # of no closed position at all
 _PERIODS = load("paper_periods")
 
 
@@ -105,7 +106,24 @@ def closed_positions(
         database, _PERIODS["closed_positions"],
         **{"variant": database.variant, "from": since, "to": until, "both": both_books},
     )  # fmt: skip
-    return [ClosedPosition(store_symbol(row[0]), _ms(row[1]), _ms(row[2]), *row[3:]) for row in found]
+    return [_closed(row) for row in found]
+
+
+def closed_mark(database: Database, since: datetime, until: datetime) -> str:
+    """Return a mark that is another one as soon as `closed_positions` of the variant's own book would say anything else."""
+    row = fetch(database, _PERIODS["closed_mark"], **{"variant": database.variant, "from": since, "to": until})[0]
+    return str(row[0])
+
+
+def marked_closed_positions(database: Database, since: datetime, until: datetime) -> tuple[str, list[ClosedPosition]]:
+    """Return `closed_positions` of the variant's own book with their `closed_mark`, both of one moment."""
+    values = {"variant": database.variant, "from": since, "to": until}
+    found = fetch(database, _PERIODS["marked_closed_positions"], **values)
+    return str(found[0][-1]) if found else NO_MARK, [_closed(row[:-1]) for row in found]
+
+
+def _closed(row: tuple[Any, ...]) -> ClosedPosition:
+    return ClosedPosition(store_symbol(row[0]), _ms(row[1]), _ms(row[2]), *row[3:])
 
 
 def span(database: Database) -> tuple[datetime, datetime] | None:

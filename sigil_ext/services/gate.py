@@ -5,22 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sigil_ext.db import paper_periods as periods
 from sigil_ext.db.connection import Database
-from sigil_ext.db.paper_periods import Observed, PaperSession, StoredAudit
+from sigil_ext.db.paper_periods import PaperSession, StoredAudit
 from sigil_ext.errors import UsageError
 from sigil_ext.instants import clock, utc
 from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.backtest_stats import json_safe
-from sigil_ext.research.comparison_figures import ComparedTrade
-from sigil_ext.research.graduation import AuditSpan, PaperRecord, gather, weigh
+from sigil_ext.research.graduation import AuditSpan, PaperRecord, gather
 from sigil_ext.rules.graduation import Evidence, Interval, Thresholds, Verdict, judge
 from sigil_ext.services.database import open_database
+from sigil_ext.services.gate_memory import ANEW, REMEMBERED, Source
 from sigil_ext.services.protections import actor
 from sigil_ext.settings.project import Project
 
@@ -100,23 +100,8 @@ def glance(database: Database) -> tuple[Evidence, Verdict]:
     Its outcomes are the gate's; `sure` means nothing here. Reads only, in a transaction of the caller's or in none.
     """
     chosen = _unchanged(periods.sessions(database))
-    evidence = weigh(_read(database, chosen, None, _observed_once)[0]) if chosen else NOTHING
+    evidence = REMEMBERED.weighed(database, _read(database, chosen, None, REMEMBERED)[0]) if chosen else NOTHING
     return evidence, judge(evidence)
-
-
-_observed: dict[str, tuple[tuple[Any, ...], Observed]] = {}
-
-
-def _observed_once(
-    database: Database, session_ids: Sequence[int], since: datetime, until: datetime, soon: timedelta
-) -> Observed:
-    """Return `periods.observed`, read once a recorded minute: a month takes a fifth of a second to go through."""
-    place = f"{database.variant} {database.address.place}"
-    asked = (tuple(session_ids), since, until, soon)
-    known = _observed.get(place)
-    if known is None or known[0] != asked:
-        known = _observed[place] = (asked, periods.observed(database, session_ids, since, until, soon))
-    return known[1]
 
 
 def _unchanged(found: Sequence[PaperSession]) -> list[PaperSession]:
@@ -133,9 +118,8 @@ def _unchanged(found: Sequence[PaperSession]) -> list[PaperSession]:
 
 
 def _read(
-    database: Database, chosen: Sequence[PaperSession], since_ms: int | None,
-    observed: Callable[..., Observed] = periods.observed,
-) -> tuple[PaperRecord, list[str]]:  # fmt: skip
+    database: Database, chosen: Sequence[PaperSession], since_ms: int | None, source: Source = ANEW
+) -> tuple[PaperRecord, list[str]]:
     begins = min(s.start_ms for s in chosen)
     ends = max(s.last_ms + MINUTE_MS for s in chosen if s.last_ms is not None)
     start = begins if since_ms is None else max(begins, since_ms)
@@ -143,15 +127,10 @@ def _read(
         raise UsageError(f"--since {clock(start)}: paper of variant '{database.variant}' ends at {clock(ends)}")
     since, until = utc(start), utc(ends)
     numbers = [s.id for s in chosen]
-    closed = periods.closed_positions(database, since, until)
-    own = [p for p in closed if p.opened_ms >= start]
-    seen = observed(database, numbers, since, until, LIVE_WITHIN)
+    closed = source.closed(database, since, until)
+    seen = source.observed(database, numbers, since, until, LIVE_WITHIN)
     record = PaperRecord(
-        start, ends,
-        tuple(
-            ComparedTrade(p.symbol, p.opened_ms, p.closed_ms, p.pnl_usd, p.fees_usd, p.risk_usd, p.exit_reason) for p in own
-        ),
-        sum(p.downtime for p in own), periods.equity_change(database, since, until), seen.live, seen.first_ms, seen.last_ms,
+        start, ends, closed.trades, closed.downtime, periods.equity_change(database, since, until), seen.live, seen.first_ms, seen.last_ms,
         seen.longest_step_ms, periods.feed_events(database, numbers, since, until), max(len(s.symbols) for s in chosen),
         tuple(_span(a) for a in periods.audits(database, since, until) if a.session in numbers),
     )  # fmt: skip
@@ -160,8 +139,8 @@ def _read(
         + ("asked for" if start != begins else "these settings began to trade")
         + f"; {counted(len(chosen), 'session')}"
     ]
-    if found := len(closed) - len(own):
-        notes.append(f"{counted(found, 'trade')} opened before the period: left out")
+    if closed.opened_before:
+        notes.append(f"{counted(closed.opened_before, 'trade')} opened before the period: left out")
     if seen.minutes > seen.live:
         notes.append(
             f"{seen.minutes - seen.live} of {seen.minutes} recorded minutes were not seen live: replayed, or fetched afterwards"
@@ -170,9 +149,8 @@ def _read(
         notes.append(
             f"{counted(still, 'position')} open: the change of the wallet marks them, P&L and win rate know closed ones"
         )
-    by_hand = sum(p.exit_reason in ("manual", "kill_switch") for p in own)
-    if by_hand:
-        notes.append(f"{counted(by_hand, 'trade')} closed by a person")
+    if closed.by_hand:
+        notes.append(f"{counted(closed.by_hand, 'trade')} closed by a person")
     if seen_events := record.feed_events:
         notes.append("the feed told of: " + ", ".join(f"{kind} {count}" for kind, count in seen_events.items()))
     return record, notes

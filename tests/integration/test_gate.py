@@ -7,10 +7,11 @@ import json
 import pytest
 
 from sigil_ext.db import paper_periods as periods
+from sigil_ext.db.connection import Database
 from sigil_ext.db.journal import Journal
 from sigil_ext.errors import UsageError
 from sigil_ext.services.board import overview
-from sigil_ext.services.gate import judge_record
+from sigil_ext.services.gate import glance, judge_record
 from sigil_ext.services.readings_account import progress
 from tests.paper_history import PaperHistory, at
 
@@ -297,3 +298,99 @@ def test_a_session_that_has_not_reached_its_first_bar_is_not_yet_and_no_wrong_us
     report = judge_record(history.database)
     assert (report.verdict.outcome, report.since) == ("not_yet", None)
     assert "traded a minute yet" in report.notes[0]
+
+
+# --- who looks again and again ----------------------------------------------------------------------------------------
+
+CHANGES = {
+    "it was edited": "UPDATE micro_positions SET pnl_usd = pnl_usd - 7 WHERE id = 3",
+    "one trade's P&L went to another": "UPDATE micro_positions SET pnl_usd = CASE id WHEN 3 THEN 2.5 WHEN 1 THEN -0.1 ELSE pnl_usd END",
+    "it became another row": "UPDATE micro_positions SET id = id + 1000, pnl_usd = -pnl_usd WHERE id = 2",
+    "it was made a copy": "UPDATE micro_positions SET status = 'superseded' WHERE id = 4",
+    "it was deleted": "DELETE FROM micro_positions WHERE id = 5",
+    "it turned out to be of an outage": "UPDATE micro_positions SET downtime = true WHERE id = 6",
+    "all is gone": "DELETE FROM micro_positions",
+}
+
+
+def looked_at_once(history) -> None:
+    """Look, and hold what is shown against what the gate judges."""
+    seen, verdict = glance(history.database)
+    judged = judge_record(history.database)
+    assert (seen.trades, seen.pnl.value) == (judged.evidence.trades, judged.evidence.pnl.value)
+    assert (seen.data, seen.win_rate_needed) == (judged.evidence.data, judged.evidence.win_rate_needed)
+    assert [c.outcome for c in verdict.criteria] == list(outcomes(judged).values())
+
+
+def test_a_glance_shows_a_position_that_closed_in_the_very_next_answer(history):
+    session = history.session(31, ended=False)
+    history.audit(session, 0, 24 * 31, matched=5)
+    assert glance(history.database)[0].trades == 0
+    for number in range(1, 6):
+        history.trade(20 * number, 1.0)
+        assert glance(history.database)[0].trades == number
+        looked_at_once(history)
+
+
+def test_a_glance_shows_what_was_changed_afterwards(history):
+    history.month()
+    looked_at_once(history)
+    for what, change in CHANGES.items():
+        before = glance(history.database)[0]
+        with history.database.transaction() as cur:
+            cur.execute(change)
+        assert glance(history.database)[0] != before, what
+        looked_at_once(history)
+
+
+def test_a_glance_shows_what_was_committed_late_though_it_closed_long_before_others(history):
+    history.month()
+    looked_at_once(history)
+    history.trade(1, -2.0, held=1.0)
+    looked_at_once(history)
+    other = Database(history.database.variant, history.database.address)
+    with other.transaction() as cur:
+        cur.execute("UPDATE micro_positions SET pnl_usd = 9 WHERE id = 1")  # an older transaction than the next one
+        history.trade(700, 3.0)
+        looked_at_once(history)
+        assert glance(history.database)[0].pnl.value == pytest.approx(24 * 1.2 - 12 * 1.6 - 2 + 3)
+    assert glance(history.database)[0].pnl.value == pytest.approx(24 * 1.2 - 12 * 1.6 - 2 + 3 - 1.2 + 9)
+    looked_at_once(history)
+    other.close()
+
+
+def test_a_glance_follows_the_settings_and_the_minutes(history):
+    first = history.session(20)
+    history.trade(5, 1.0)
+    looked_at_once(history)
+    history.session(5, "guard.max_open_positions=2", begins=24 * 20)
+    assert glance(history.database)[0].trades == 0
+    history.trade(24 * 21, -1.0)
+    assert glance(history.database)[0].trades == 1
+    looked_at_once(history)
+    assert first.id
+
+
+def test_a_glance_brings_what_closed_from_the_database_only_when_it_changed(history, monkeypatch):
+    history.month()
+    glance(history.database)
+    read = []
+    whole = periods.marked_closed_positions
+    monkeypatch.setattr(periods, "marked_closed_positions", lambda *asked: read.append(1) or whole(*asked))
+    for _ in range(3):
+        glance(history.database)
+    assert not read
+    history.trade(600, 1.0)
+    for _ in range(3):
+        glance(history.database)
+    assert len(read) == 1
+
+
+def test_the_mark_of_what_closed_is_that_of_the_rows_that_come_with_it(history):
+    period = (at(0), at(24 * 31))
+    assert periods.marked_closed_positions(history.database, *period) == (periods.NO_MARK, [])
+    assert periods.closed_mark(history.database, *period) == periods.NO_MARK
+    history.month()
+    mark, found = periods.marked_closed_positions(history.database, *period)
+    assert mark == periods.closed_mark(history.database, *period)
+    assert found == periods.closed_positions(history.database, *period)
