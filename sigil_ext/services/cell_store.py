@@ -150,6 +150,10 @@ def _unpacked(blob: bytes) -> NDArray[np.void]:
 
 
 def _broken(path: Path, error: Exception) -> SigilError:
+    if isinstance(error, OSError):
+        return SigilError(
+            f"cells cannot be kept in {path.parent} ({why(error)}); it must be a folder that can be written"
+        )
     return SigilError(
         f"the cells kept in {path} cannot be used ({why(error)}); remove the file, the cells are then run again"
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,6 +61,18 @@ def put(
         write_whole(html, page, "the page")
     write_whole(folder / f"{entry_id}.card", json.dumps({"title": title}, ensure_ascii=False), "the result")
     return Shelved(entry_id, kind, at, title, file, None if page is None else html)
+
+
+def told(project: Project, keep: Callable[[], Shelved]) -> str:
+    """Call `keep` and return what to say of it: work that took hours is not lost to a full disk."""
+    try:
+        return f"kept as {keep().id}"
+    except UsageError as error:
+        cause = error.__cause__
+        why = (cause.strerror or str(cause)).lower() if isinstance(cause, OSError) else str(error)
+        return (
+            f"not kept: {project.storage / 'research'} cannot be written ({why}); the panel will not show this result"
+        )
 
 
 def listing(project: Project, kind: str | None = None) -> list[Shelved]:

@@ -5,6 +5,8 @@ Start at `open_file`.
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from pathlib import Path
 
@@ -16,6 +18,8 @@ def open_file(path: Path, table: str) -> sqlite3.Connection:
         OSError, sqlite3.Error: it cannot be used; `why` says it to a person.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):  # SQLite's own words for it are "unable to open database file"
+        raise PermissionError(errno.EACCES, "its folder cannot be written")
     link = sqlite3.connect(path, timeout=60, isolation_level=None)
     link.execute("PRAGMA journal_mode = WAL")
     link.execute("PRAGMA synchronous = NORMAL")  # after a power cut the last rows are missing

@@ -113,7 +113,11 @@ def _opened(path: Path) -> sqlite3.Connection:
 def _told(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, sqlite3.Error, zlib.error, ValueError) as error:
+    except OSError as error:
+        raise SigilError(
+            f"the ledger of cells tried, {path}, cannot be kept ({why(error)}); its folder must be one that can be written"
+        ) from error
+    except (sqlite3.Error, zlib.error, ValueError) as error:
         raise SigilError(
             f"the ledger of cells tried, {path}, cannot be used ({why(error)}); move it away, what was tried before then counts no more"
         ) from error

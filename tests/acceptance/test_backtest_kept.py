@@ -53,5 +53,5 @@ def test_a_run_that_cannot_be_kept_is_printed_all_the_same(sigil: Sigil, empty_p
     assert json.loads(ran.out)["variant"] == "baseline"
     assert ran.err.splitlines()[-1] == (
         f"not kept: {empty_project.storage / 'research'} cannot be written (not a directory); "
-        "the panel will not show this run"
+        "the panel will not show this result"
     )

@@ -206,7 +206,7 @@ def test_wrong_use_gets_one_sentence(arguments: tuple[str, ...], sentence: str, 
     assert ran.out == ""
 
 
-def test_a_broken_file_of_kept_cells_is_named(tmp_path: Path, sigil: Sigil) -> None:
+def test_a_file_where_cells_should_be_kept_is_named(tmp_path: Path, sigil: Sigil) -> None:
     root = tmp_path / "p"
     root.mkdir()
     for name in ("overlays", "migrations", "strategies", "sample"):
@@ -215,4 +215,7 @@ def test_a_broken_file_of_kept_cells_is_named(tmp_path: Path, sigil: Sigil) -> N
     (root / "storage" / "research").write_text("a file where the folder should be")
     ran = sigil("grid", "--variant", "baseline", *SMALL, "--engine", "jesse", project=Project(root, root / "storage"))
     assert ran.status == 1
-    assert "cannot be used" in ran.err
+    assert ran.err.splitlines()[-1] == (
+        f"error: cells cannot be kept in {root / 'storage' / 'research' / 'cells'} (Not a directory); "
+        "it must be a folder that can be written"
+    )

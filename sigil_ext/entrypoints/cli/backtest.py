@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import rich_click as click
 from rich.console import Console
@@ -18,7 +18,7 @@ from sigil_ext.errors import UsageError
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.files import demand_writable, write_whole
 from sigil_ext.settings.overlays import TRADED_VARIANTS, Variant, load_variant
-from sigil_ext.settings.project import Project, find_project
+from sigil_ext.settings.project import find_project
 
 if TYPE_CHECKING:
     from sigil_ext.services.backtest import CandleSource
@@ -49,12 +49,8 @@ def backtest(
 
     Prints tables, or JSON with --json: one object for one run, an array for several. The result is kept on the shelf.
     """
-    from sigil_ext.services.backtest import (
-        BacktestPlan,
-        folder_source,
-        parse_instant,
-        run_backtest,
-    )
+    from sigil_ext.services import shelf
+    from sigil_ext.services.backtest import BacktestPlan, folder_source, keep, parse_instant, run_backtest
 
     project = find_project()
     load_environment(project)  # a SIGIL_MODE other than paper is refused here too
@@ -87,7 +83,7 @@ def backtest(
         from sigil_ext.research.backtest_page import render_page
 
         page = render_page(reports)
-    told = _kept(project, reports, overrides, page)
+    told = shelf.told(project, lambda: keep(project, reports, overrides=overrides, page=page))
     if as_json:
         print_json(reports[0] if len(reports) == 1 else reports)
     else:
@@ -98,18 +94,6 @@ def backtest(
     if html is not None and page is not None:
         write_whole(html, page, "the page")
         click.echo(f"page: {html.resolve()}", err=as_json)
-
-
-def _kept(project: Project, reports: list[dict[str, Any]], overrides: Sequence[str], page: str | None) -> str:
-    """Keep the result and return what to say of it: a run that took hours is not lost to a full disk."""
-    from sigil_ext.services.backtest import keep
-
-    try:
-        return f"kept as {keep(project, reports, overrides=overrides, page=page).id}"
-    except UsageError as error:
-        cause = error.__cause__
-        why = (cause.strerror or str(cause)).lower() if isinstance(cause, OSError) else str(error)
-        return f"not kept: {project.storage / 'research'} cannot be written ({why}); the panel will not show this run"
 
 
 def _jesse_table(exchange: str, symbols: list[str] | None) -> CandleSource:

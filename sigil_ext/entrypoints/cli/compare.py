@@ -41,6 +41,7 @@ def compare(
     shelf (backtest-20261121T101500Z-ab12), a file of sigil backtest --json (run.json#baseline), or a paper period
     (paper:baseline@2026-01-01..2026-02-01). Variants are backtested on --candles. The result is kept on the shelf.
     """
+    from sigil_ext.services import shelf
     from sigil_ext.services.backtest import parse_instant
     from sigil_ext.services.compare import Conditions, keep
     from sigil_ext.services.compare import compare as run_compare
@@ -63,7 +64,7 @@ def compare(
         print_json(document)
     else:
         print_comparison(wide_console(), document)
-    click.echo(f"kept as {keep(project, document).id}", err=True)
+    click.echo(shelf.told(project, lambda: keep(project, document)), err=True)
 
 
 def print_comparison(console: Console, c: Mapping[str, Any]) -> None:

@@ -46,6 +46,7 @@ def hard_stops(
     on the candles that paper recorded unless --candles names others. The result is kept on the shelf.
     """
     from sigil_ext.research.diagnosis.page import render_page
+    from sigil_ext.services import shelf
     from sigil_ext.services.backtest import parse_instant
     from sigil_ext.services.diagnose import Conditions, keep, of_backtests, of_databases
 
@@ -76,8 +77,8 @@ def hard_stops(
             runs = [load_variant(v, overrides, project) for v in wanted or ("legacy", *TRADED_VARIANTS)]
             document = of_backtests(runs, conditions, project, progress)
     page = render_page(document)
-    kept = keep(project, document, page)
-    destination.deliver(document, page, kept.id, lambda: _print(document), page_on_stderr=True)
+    told = shelf.told(project, lambda: keep(project, document, page))
+    destination.deliver(document, page, told, lambda: _print(document), page_on_stderr=True)
 
 
 def _print(document: Mapping[str, Any]) -> None:

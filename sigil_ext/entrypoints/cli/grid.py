@@ -47,8 +47,11 @@ def grid(folds: int | None, top: int, json_file: Path | None, html: Path | None,
     with cell_progress() as (tell, say):
         document = run_grid(project, plan, tell, say)
     page = render_page(document)
-    kept = shelf.put(project, "grid", document, title=document["title"], page=page, now=datetime.now(UTC))
-    destination.deliver(document, page, kept.id, lambda: _print(document, top))
+    told = shelf.told(
+        project,
+        lambda: shelf.put(project, "grid", document, title=document["title"], page=page, now=datetime.now(UTC)),
+    )
+    destination.deliver(document, page, told, lambda: _print(document, top))
     if document["cells_failed"]:
         raise SystemExit(1)
 

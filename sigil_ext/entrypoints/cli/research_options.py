@@ -131,7 +131,7 @@ class Destination:
         self,
         document: Mapping[str, Any],
         page: str,
-        kept: str,
+        told: str,
         print_tables: Callable[[], None],
         *,
         page_on_stderr: bool = False,
@@ -139,7 +139,7 @@ class Destination:
         """Print the tables or the JSON, write the files, and say where everything is.
 
         Args:
-            kept: number on the shelf. page_on_stderr: say where the page is on stderr even where tables are on stdout.
+            told: what to say of the shelf. page_on_stderr: say where the page is on stderr even where tables are on stdout.
         """
         if self.to_stdout:
             print_json(document)
@@ -151,7 +151,7 @@ class Destination:
         if self.html is not None:
             write_whole(self.html, page, "the page")
             click.echo(f"page: {self.html.resolve()}", err=page_on_stderr or self.to_stdout)
-        click.echo(f"kept as {kept}", err=True)
+        click.echo(told, err=True)
 
 
 def grid_plan(project: Project, options: Mapping[str, Any], folds: int = 0) -> GridPlan:

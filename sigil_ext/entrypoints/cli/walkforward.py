@@ -58,8 +58,11 @@ def walkforward(
     with cell_progress() as (tell, say):
         document = run_walk(project, plan, tell, say)
     page = render_walk(document)
-    kept = shelf.put(project, "walkforward", document, title=document["title"], page=page, now=datetime.now(UTC))
-    destination.deliver(document, page, kept.id, lambda: print_walk(wide_console(), document))
+    told = shelf.told(
+        project,
+        lambda: shelf.put(project, "walkforward", document, title=document["title"], page=page, now=datetime.now(UTC)),
+    )
+    destination.deliver(document, page, told, lambda: print_walk(wide_console(), document))
     if document["problems"]:
         raise SystemExit(1)
 

@@ -15,7 +15,7 @@ DOCUMENT = {"title": "a result", "cells": [1, 2]}
 
 
 def delivered(destination: Destination, capsys: pytest.CaptureFixture[str], **how: bool) -> tuple[str, str]:
-    destination.deliver(DOCUMENT, "<html></html>", "grid-1", lambda: click.echo("tables"), **how)
+    destination.deliver(DOCUMENT, "<html></html>", "kept as grid-1", lambda: click.echo("tables"), **how)
     return capsys.readouterr()
 
 

@@ -107,3 +107,13 @@ def test_an_unknown_kind_is_refused(project: Project) -> None:
         shelf.listing(project, "grids")
     with pytest.raises(ValueError, match="no kind"):
         shelf.put(project, "grids", {}, title="t", page=None, now=NOON)
+
+
+def test_a_result_that_cannot_be_kept_is_told_and_not_lost(project: Project) -> None:
+    keep = lambda: shelf.put(project, "grid", {"a": 1}, title="x", page=None, now=NOON)  # noqa: E731
+    assert shelf.told(project, keep) == f"kept as {shelf.listing(project)[0].id}"
+    project.storage.rename(project.root / "elsewhere")
+    project.storage.write_text("in the way")
+    assert shelf.told(project, keep) == (
+        f"not kept: {project.storage / 'research'} cannot be written (not a directory); the panel will not show this result"
+    )
