@@ -18,7 +18,7 @@ function look() {
       attributionLogo: false, // said in the footer: the logo would bring an inline style sheet
     },
     grid: { vertLines: { color: colour("--line") }, horzLines: { color: colour("--line") } },
-    rightPriceScale: { borderColor: colour("--line") },
+    rightPriceScale: { borderColor: colour("--line"), entireTextOnly: true },
     timeScale: { borderColor: colour("--line"), timeVisible: true, secondsVisible: false, rightOffset: 4 },
     crosshair: { vertLine: { labelBackgroundColor: colour("--muted") }, horzLine: { labelBackgroundColor: colour("--muted") } },
     localization: { locale: "en-GB" },
