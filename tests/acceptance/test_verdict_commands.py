@@ -43,7 +43,7 @@ def test_the_verdict_in_words_names_both_sides_what_differs_and_what_is_missing(
     assert ran.status == 0, ran.err
     words = " ".join(ran.out.split())
     assert "No verdict" in words
-    assert "7 day(s) are too few for an interval" in words
+    assert "7 days are too few for an interval" in words
     assert "Posture and multiplier differ at once" in words
     assert "win rate needed" in words
 

@@ -22,7 +22,7 @@ def _result(run: Mapping[str, Any]) -> str:
     hard = run["hard_stops"]
     return (
         f"{counted(run['positions'], 'position')} made {_usd(run['net_usd'])}; {hard['count']:,} of them ({_pct(hard['share'])}) ended at "
-        f"the hard stop and lost {_usd(hard['net_usd'])}."
+        f"the hard stop and made {_usd(hard['net_usd'])}."
     )
 
 

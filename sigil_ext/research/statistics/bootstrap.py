@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.statistics.estimate import Estimate, demand_share, is_constant, series, unknown
+from sigil_ext.research.statistics.estimate import Estimate, demand_share, is_constant, series, too_few, unknown
 from sigil_ext.research.statistics.sharpe import sharpe_ratio
 
 Floats = NDArray[np.float64]
@@ -114,9 +114,7 @@ def bootstrap_ratio(
     value, n = float(above.sum()) / total, int(total)
     used = below > 0
     if used.sum() < FEW_DAYS:
-        return Estimate(
-            value, n=n, reason=f"{used.sum()} day(s) with any are too few for an interval; it needs {FEW_DAYS}"
-        )
+        return Estimate(value, n=n, reason=too_few(used.sum(), FEW_DAYS, which=" with any", what=" for an interval"))
     if is_constant(above[used] / below[used]):
         return Estimate(value, n=n, reason="every day has the same mean: nothing says how days vary")
     block = block_length(above - value * below)
@@ -134,7 +132,7 @@ def _interval(days: Floats, statistic: Statistic, seed: int, confidence: float, 
         return unknown("there is no day")
     value = float(statistic(days[None, :])[0])
     if n < FEW_DAYS:
-        return Estimate(value, n=n, reason=f"{n} day(s) are too few for an interval; it needs {FEW_DAYS}")
+        return Estimate(value, n=n, reason=too_few(n, FEW_DAYS, what=" for an interval"))
     if is_constant(days):
         return Estimate(value, n=n, reason="every day has the same P&L: nothing says how days vary")
     block = block_length(days)

@@ -40,6 +40,11 @@ class Estimate:
         }  # fmt: skip
 
 
+def too_few(days: int, needed: int, *, which: str = "", what: str = "") -> str:
+    """Return the reason why something is not known from so few days: `7 days are too few for an interval; it needs 8`."""
+    return f"{days} {'day' if days == 1 else 'days'}{which} {'is' if days == 1 else 'are'} too few{what}; it needs {needed}"
+
+
 def unknown(reason: str, n: int = 0) -> Estimate:
     """Return an estimate that knows nothing and says why."""
     return Estimate(NAN, n=n, reason=reason)

@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from sigil_ext.research.statistics.estimate import NAN, matrix, plain
+from sigil_ext.research.statistics.estimate import NAN, matrix, plain, too_few
 
 Floats = NDArray[np.float64]
 
@@ -63,9 +63,9 @@ def backtest_overfitting(daily: Floats, *, blocks: int = BLOCKS) -> Overfitting:
     days, n = cells.shape
     count = min(blocks, days // DAYS_A_BLOCK // 2 * 2)
     if count < 4:
-        return _unknown(f"{days} day(s) are too few; it needs {4 * DAYS_A_BLOCK}")
+        return _unknown(too_few(days, 4 * DAYS_A_BLOCK))
     if n < 2:
-        return _unknown(f"{n} cell(s): nothing was chosen")
+        return _unknown(f"{n} cell{'' if n == 1 else 's'}: nothing was chosen")
     if not (np.ptp(cells, axis=0) > 0).any():
         return _unknown("no cell has days that differ")
     starts = [int(part[0]) for part in np.array_split(np.arange(days), count)]

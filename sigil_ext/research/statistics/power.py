@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sigil_ext.research.statistics.bootstrap import FEW_DAYS, block_length
 from sigil_ext.research.statistics.distributions import normal_cdf, normal_quantile, t_test_power
-from sigil_ext.research.statistics.estimate import Estimate, demand_share, is_constant, series, unknown
+from sigil_ext.research.statistics.estimate import Estimate, demand_share, is_constant, series, too_few, unknown
 from sigil_ext.research.statistics.superiority import long_run_variance
 
 MANY = 1000  # from here on Student's t is the normal distribution
@@ -27,7 +27,7 @@ def long_run_sd(daily: NDArray[np.float64]) -> Estimate:
     days = series(daily)
     n = len(days)
     if n < FEW_DAYS:
-        return unknown(f"{n} day(s) are too few; it needs {FEW_DAYS}", n)
+        return unknown(too_few(n, FEW_DAYS), n)
     if is_constant(days):
         return unknown("every day has the same P&L: nothing says how days vary", n)
     block = block_length(days)

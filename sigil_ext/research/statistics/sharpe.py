@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.research.statistics.distributions import normal_cdf, normal_quantile
-from sigil_ext.research.statistics.estimate import Estimate, is_constant, matrix, series, unknown
+from sigil_ext.research.statistics.estimate import Estimate, is_constant, matrix, series, too_few, unknown
 
 Floats = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def sharpe_ratio(daily: Floats) -> Estimate:
     """Return mean over standard deviation (n - 1) of daily P&L, not annualised; no interval."""
     days = series(daily)
     if len(days) < 2:
-        return unknown(f"{len(days)} day(s) have no spread", len(days))
+        return unknown(f"{len(days)} day{'s have' if len(days) != 1 else ' has'} no spread", len(days))
     if is_constant(days):
         return unknown("every day has the same P&L: there is no spread to divide by", len(days))
     return Estimate(float(days.mean() / days.std(ddof=1)), n=len(days))
@@ -111,7 +111,7 @@ def deflated_sharpe(daily: Floats, *, trials: float, variance: float) -> Estimat
     """
     days = series(daily)
     if len(days) < FEW_DAYS:
-        return unknown(f"{len(days)} day(s) are too few to judge; it needs {FEW_DAYS}", len(days))
+        return unknown(too_few(len(days), FEW_DAYS, what=" to judge"), len(days))
     ratio = sharpe_ratio(days)
     if not ratio.known:
         return ratio

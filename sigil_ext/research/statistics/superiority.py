@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sigil_ext.research.statistics.bootstrap import FEW_DAYS, block_length, drawn_days
-from sigil_ext.research.statistics.estimate import NAN, matrix, plain
+from sigil_ext.research.statistics.estimate import NAN, matrix, plain, too_few
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def superior_to_nothing(
     cells = matrix(daily)
     days = len(cells)
     if days < FEW_DAYS:
-        return _unknown(f"{days} day(s) are too few; it needs {FEW_DAYS}")
+        return _unknown(too_few(days, FEW_DAYS))
     moves = np.ptp(cells, axis=0) > 1e-12 * np.abs(cells).max(axis=0)
     moving, candidates = cells[:, moves], int(moves[:shown].sum())
     if not candidates:

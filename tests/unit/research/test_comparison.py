@@ -67,7 +67,7 @@ def test_the_days_needed_fall_with_the_square_of_the_effect_asked_for():
 def test_a_week_has_no_interval_and_says_so():
     c = compare_sides(side("x", *noise(1, 7, 5.0), days=7), side("y", days=7))
     assert c["verdict"]["outcome"] == "unknown"
-    assert "7 day(s) are too few" in c["verdict"]["sentence"]
+    assert "7 days are too few" in c["verdict"]["sentence"]
     assert c["by_day"]["usd"]["low"] is None
 
 

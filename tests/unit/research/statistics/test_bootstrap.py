@@ -93,7 +93,7 @@ def test_one_day_has_a_mean_but_no_interval():
     found = bootstrap_mean(np.array([3.0]), seed=1)
     assert found.value == 3.0
     assert np.isnan([found.low, found.high]).all()
-    assert found.reason == "1 day(s) are too few for an interval; it needs 8"
+    assert found.reason == "1 day is too few for an interval; it needs 8"
 
 
 @pytest.mark.parametrize("daily", [np.zeros(40), np.full(40, 0.1)])

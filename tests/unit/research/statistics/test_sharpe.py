@@ -113,7 +113,7 @@ def test_without_spread_there_is_a_reason_and_no_ratio(daily):
 def test_a_few_days_are_not_judged():
     found = deflated_sharpe(np.array([1.0, 2.0, 1.5]), trials=5, variance=0.1)
     assert np.isnan(found.value)
-    assert found.reason == "3 day(s) are too few to judge; it needs 8"
+    assert found.reason == "3 days are too few to judge; it needs 8"
 
 
 def test_cells_without_spread_are_no_trials():
