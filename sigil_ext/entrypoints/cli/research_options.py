@@ -125,6 +125,8 @@ class Destination:
         if self.json_file is not None and not self.to_stdout:
             demand_writable(self.json_file, "the result")
         if self.html is not None:
+            if str(self.html) == "-":
+                raise UsageError("--html - is no file; name one, like --html page.html")
             demand_writable(self.html, "the page")
 
     def deliver(

@@ -196,6 +196,7 @@ def _folds(document: Document, figures: dict[str, Any]) -> str:
 
 def _fold_row(document: Document, fold: Mapping[str, Any]) -> str:
     start, finish = (fold[k].replace("T", " ")[:16] for k in ("start", "finish"))
+    finish = finish.removeprefix(start[:5])  # the year is said once, or the table is wider than a screen
     if fold["chosen"] is None:
         return f'<tr><th>{start}</th><td>{finish}</td><td class="text" colspan="9">no cell traded enough</td></tr>'
     share = fold["out"]["hard_stop_share"]

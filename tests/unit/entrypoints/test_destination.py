@@ -51,5 +51,10 @@ def test_a_file_that_cannot_be_written_is_refused_beforehand(tmp_path: Path, opt
         wanted.demand_writable()
 
 
+def test_a_page_is_never_a_file_called_dash() -> None:
+    with pytest.raises(UsageError, match="--html - is no file; name one"):
+        Destination(None, Path("-")).demand_writable()
+
+
 def test_json_on_stdout_asks_for_no_file() -> None:
     Destination(Path("-"), None).demand_writable()
