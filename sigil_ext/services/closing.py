@@ -17,7 +17,7 @@ from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.symbols import row_symbol
-from sigil_ext.errors import LockHeld, SigilError, UnknownSymbol, UsageError
+from sigil_ext.errors import LockHeld, SigilError, UsageError, hint
 from sigil_ext.paper.conduct import Conduct
 from sigil_ext.paper.feed import MINUTE_MS
 from sigil_ext.paper.hosts import subject_of
@@ -244,7 +244,7 @@ def _held_symbol(symbol: str, held: list[OpenPosition], variant: str) -> str:
     if name not in names:
         if not names:
             raise UsageError(f"variant '{variant}' holds no position")
-        raise UnknownSymbol(symbol, names)
+        raise UsageError(f"variant '{variant}' holds no position on {name}; {hint(name, names, several=True)}")
     return name
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from sigil_ext.settings.project import Project
 
 MODULE = "sigil_ext.entrypoints.panel.closing"
 PATIENCE_S = 120.0
+COMPLAINTS_KEPT = 4000  # characters
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +45,10 @@ async def close_apart(project: Project, order: Order) -> str:
         environment["SIGIL_HOME"] = str(project.root)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", MODULE, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
     )  # fmt: skip
     try:
-        out, _ = await process.communicate(json.dumps(asdict(order)).encode())
+        out, complaints = await process.communicate(json.dumps(asdict(order)).encode())
     except asyncio.CancelledError:
         if process.returncode is None:
             process.terminate()  # the request to the session stays and is done when it can be
@@ -57,6 +60,11 @@ async def close_apart(project: Project, order: Order) -> str:
         return str(told["outcome"])
     if "usage" in told:
         raise UsageError(str(told["usage"]))
+    if "failed" not in told:
+        _log.error(
+            "the process that closes positions of %s ended with status %s and no answer: %s",
+            order.variant, process.returncode, complaints.decode(errors="replace")[-COMPLAINTS_KEPT:].strip() or "not a word",
+        )  # fmt: skip
     raise ClosingFailed(str(told.get("failed") or "the positions could not be closed; the server's log says why"))
 
 

@@ -5,6 +5,7 @@ Each panel here serves baseline alone: nothing of this needs a session's record.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import threading
@@ -17,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.entrypoints.panel import closing
 from sigil_ext.entrypoints.panel.auth import Keys
 from sigil_ext.entrypoints.panel.limits import Limits
 from sigil_ext.entrypoints.panel.sessions import own_key
@@ -273,6 +275,15 @@ def test_to_flatten_nothing_is_answered_without_a_process(small, monkeypatch):
     monkeypatch.setattr("sigil_ext.entrypoints.panel.api.acts.close_apart", never)
     answer = small.post("/variants/baseline/acts/flatten", {"reason": "the end of the day"})
     assert (answer.status_code, answer.json()["data"]["outcome"]) == (200, "nothing was open")
+
+
+def test_why_a_process_that_closes_ended_without_an_answer_stands_in_the_servers_log(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(closing, "MODULE", "sigil_ext.no_such_module")
+    order = closing.Order("baseline", None, "kill_switch", "the end", "panel@here")
+    with pytest.raises(closing.ClosingFailed, match="the server's log says why"):
+        asyncio.run(closing.close_apart(Project(tmp_path, tmp_path / "storage"), order))
+    assert "positions of baseline ended with status 1" in caplog.text
+    assert "No module named sigil_ext.no_such_module" in caplog.text
 
 
 def test_the_login_page_leads_on_whoever_is_logged_in(small):
