@@ -281,6 +281,8 @@ def _notes(facts: WalkFacts, document: Mapping[str, Any]) -> list[str]:
         "is closed there (session_end).",
         "The account goes on from window to window: the balance at the start of one is what the last one left.",
     ]
+    if facts.stand_aside:
+        notes.append("After a window in which no cell made money nothing is traded (--stand-aside).")
     if facts.left_out_ms:
         notes.append(
             f"The last {format_duration(timedelta(milliseconds=facts.left_out_ms))} of the candles are less than a tenth of "

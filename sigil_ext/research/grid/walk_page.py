@@ -151,12 +151,15 @@ def _curve(document: Document) -> Figure:
 
 
 def _choice(document: Document, axis: Mapping[str, Any]) -> Figure:
-    """The value chosen in each window, with the variant as the marker."""
+    """The value chosen in each window, with the variant as the marker; no line where nothing was chosen."""
     known = [w for w in document["windows"] if w["chosen"] is not None]
+    steps: list[tuple[str, str | None]] = []
+    for w in document["windows"]:
+        value = None if w["chosen"] is None else shown_value(w["values"][axis["key"]])
+        steps += [(w["trade"], value), (w["finish"], value)]
     traces: list[dict[str, Any]] = [
-        {"type": "scatter", "mode": "lines", "x": [w["trade"] for w in known],
-         "y": [shown_value(w["values"][axis["key"]]) for w in known], "hoverinfo": "skip", "showlegend": False,
-         "line": {"color": "var:grid-strong", "width": 1.5, "shape": "hv"}}
+        {"type": "scatter", "mode": "lines", "x": [at for at, _ in steps], "y": [value for _, value in steps],
+         "hoverinfo": "skip", "showlegend": False, "line": {"color": "var:grid-strong", "width": 1.5}}
     ]  # fmt: skip
     for variant in document["variants"]:
         picked = [w for w in known if w["variant"] == variant]

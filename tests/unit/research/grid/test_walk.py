@@ -160,6 +160,19 @@ def test_notes_say_what_was_checked_and_what_was_left_out() -> None:
     assert notes[-1].startswith("The last 1m of the candles are less than a tenth of 1d")
 
 
+def test_a_window_without_a_choice_is_a_gap_in_the_line_of_choices_and_a_note_says_when_that_is() -> None:
+    document = walked_by([1.0, 1.0, 1.0], [1.0] * 3, stand_aside=True)
+    assert "After a window in which no cell made money nothing is traded (--stand-aside)." in document["notes"]
+    aside = document["windows"][1]
+    aside |= {"chosen": None, "label": None, "variant": None, "values": None, "in": None}
+    data = re.search(r'id="data">(.*?)</script>', render_walk(document), re.DOTALL)
+    assert data is not None
+    line, marks = json.loads(data[1])["figures"]["choice-0"]["data"]
+    assert line["y"] == ["1.5", "1.5", None, None, "1.5", "1.5"]
+    assert line["x"][2:4] == [aside["trade"], aside["finish"]]
+    assert len(marks["x"]) == 2
+
+
 def test_a_table_of_a_walk_never_makes_the_page_wider_than_a_phone() -> None:
     page = render_walk(walked_by([1.0], [1.0]))
     wide = page.count("<table><thead>")
