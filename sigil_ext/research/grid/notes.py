@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sigil_ext.research.backtest_format import counted
 from sigil_ext.research.grid.posture import CONFOUNDED, is_confounded
 
 if TYPE_CHECKING:
@@ -73,8 +74,13 @@ def verified_sentence(verification: Mapping[str, Any] | None) -> str:
     """Return what the check against Jesse came to."""
     if verification is None:
         return UNVERIFIED
-    cells, trades = verification["cells"], verification["trades"]
-    return f"Checked against Jesse: {cells} cell{'s' if cells != 1 else ''} drawn at random, {trades:,d} trades, every field equal."
+    cells = counted(verification["cells"], "cell")
+    return f"Checked against Jesse: {cells} drawn at random, {compared(verification['trades'])}."
+
+
+def compared(trades: int) -> str:
+    """Return what was found equal."""
+    return f"{counted(trades, 'trade')}, every field equal" if trades else "neither engine made a trade"
 
 
 def tried_before_sentence(count: int, unknown: int) -> str:

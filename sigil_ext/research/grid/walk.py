@@ -22,7 +22,7 @@ from sigil_ext.research.grid.axes import Axis
 from sigil_ext.research.grid.cells import Cell
 from sigil_ext.research.grid.figures import daily_pnl, daily_wins, day_edges, day_names, figures_of, score
 from sigil_ext.research.grid.head import head_of
-from sigil_ext.research.grid.notes import UNVERIFIED
+from sigil_ext.research.grid.notes import UNVERIFIED, compared
 from sigil_ext.research.grid.summary import Span
 from sigil_ext.research.statistics import careful_mean, careful_sharpe, careful_total, careful_win_rate
 from sigil_ext.settings.models import format_duration
@@ -297,7 +297,7 @@ def _verified(verification: Mapping[str, Any] | None) -> str:
     traded, judged = verification["traded"], verification["judged"]
     return (
         f"Checked against Jesse, drawn at random: {counted(traded, 'run')} of those that make the curve out of sample, "
-        f"{counted(judged, 'cell')} of a window they were chosen on; {counted(verification['trades'], 'trade')}, every field equal."
+        f"{counted(judged, 'cell')} of a window they were chosen on; {compared(verification['trades'])}."
     )
 
 

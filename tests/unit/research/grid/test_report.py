@@ -107,6 +107,8 @@ def test_an_unchecked_kernel_says_so(grid: Grid) -> None:
         ["baseline"], [MULTIPLIERS], lambda v, x: waves(1), engine="kernel", verification={"cells": 2, "trades": 40}
     )
     assert any("2 cells drawn at random, 40 trades, every field equal" in note for note in checked["notes"])
+    idle = grid(["baseline"], [], lambda v, x: [], engine="kernel", verification={"cells": 1, "trades": 0})
+    assert "Checked against Jesse: 1 cell drawn at random, neither engine made a trade." in idle["notes"]
 
 
 def test_the_best_cell_shown_alone_after_the_grid_is_worth_no_more_than_in_it(grid: Grid) -> None:
