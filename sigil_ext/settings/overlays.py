@@ -68,7 +68,7 @@ def merge(name: str, layers: Iterable[tuple[str, Mapping[str, Any]]]) -> Variant
     for origin, layer in layers:
         for path, value in layer.items():
             if path not in KEY_PATHS:
-                raise SettingsError(f"unknown key '{path}' in {origin}; {key_hint(path)}")
+                raise SettingsError(_unknown(path, origin))
             _demand_kind(path, value, origin)
             values[path], origins[path] = value, origin
     try:
@@ -92,6 +92,13 @@ def parse_override(text: str) -> dict[str, Any]:
 def flatten(settings: VariantSettings) -> dict[str, Any]:
     """Return every key path of `settings` with its value as it would stand in an overlay."""
     return _flat(settings.model_dump(mode="json"))
+
+
+def _unknown(path: str, origin: str) -> str:
+    inside = [known for known in KEY_PATHS if known.startswith(f"{path}.")]
+    if inside:
+        return f"'{path}' in {origin} is a section, it has no value of its own; give a key in it, like {inside[0]}"
+    return f"unknown key '{path}' in {origin}; {key_hint(path)}"
 
 
 def _demand_kind(path: str, value: Any, origin: str) -> None:
@@ -157,10 +164,10 @@ def _flat(document: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in document.items():
         path = f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{path}.")
-        else:
-            flat[path] = value
+        found = _flat(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
+        for twice in found.keys() & flat.keys():  # a.b: 1 beside a: {b: 2}
+            raise SettingsError(f"key '{twice}' is given twice")
+        flat |= found
     return flat
 
 

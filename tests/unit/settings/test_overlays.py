@@ -199,6 +199,21 @@ def test_a_key_given_twice_is_refused_and_named(project):
         load_variant("moderate", project=project)
 
 
+def test_a_key_given_by_its_path_and_in_its_section_is_refused(project):
+    write(project, "mine", "entry.rsi_min: 50\nentry:\n  rsi_min: 60\n")
+    with pytest.raises(SettingsError, match=r"^overlays/mine\.yaml: key 'entry\.rsi_min' is given twice$"):
+        load_variant("mine", project=project)
+
+
+@pytest.mark.parametrize("text", ["entry:\n", "entry: 5\n", "entry: {}\n"])
+def test_a_section_without_keys_is_called_a_section(project, text):
+    write(project, "mine", text)
+    with pytest.raises(
+        SettingsError, match=r"^'entry' in overlays/mine\.yaml is a section.*, like entry\.breakout_lookback$"
+    ):
+        load_variant("mine", project=project)
+
+
 def test_an_empty_overlay_is_base(project):
     write(project, "mine", "# nothing differs\n")
     assert flatten(load_variant("mine", project=project).settings)["entry.breakout_lookback"] == 20
