@@ -47,19 +47,25 @@ class CandleBook:
         """Return name and length of the larger bars that a candle closes whose minute ends at `end_ms`."""
         return [(name, length) for name, length in self._timeframes if end_ms % length == 0]
 
-    def show(self, pair: Pair, open_ms: int, row: Row) -> tuple[Row, float | None]:
-        """Let Jesse see a candle; return it, as a pipeline may have changed it, and the close before it."""
-        key, _, symbol, minutes = pair
-        last_ms = self._last_ms.get(symbol)
-        if last_ms is not None and last_ms != open_ms - MINUTE_MS:
-            self._store_ended_bars(pair, last_ms, open_ms)
-        self._last_ms[symbol] = open_ms
-        if (pipeline := self.pipelines[key]) is not None:
-            row = self._piped_row(pair, pipeline, row)
-        rows = self._store.candles.storage[minutes]
-        array, index = rows.snapshot()
-        rows.append(row)
-        return row, array[index, 2] if index >= 0 else None
+    def show(
+        self, pairs: Sequence[Pair], open_ms: int, candles: Mapping[str, Row]
+    ) -> list[tuple[Pair, Row, float | None]]:
+        """Let Jesse see a minute's candles; return each, as a pipeline may have changed it, and the close before it."""
+        shown: list[tuple[Pair, Row, float | None]] = []
+        last_ms, pipelines, storage = self._last_ms, self.pipelines, self._store.candles.storage
+        before_ms = open_ms - MINUTE_MS
+        for pair in pairs:
+            symbol, row = pair.symbol, candles[pair.symbol]
+            if last_ms.get(symbol, before_ms) != before_ms:
+                self._store_ended_bars(pair, last_ms[symbol], open_ms)
+            last_ms[symbol] = open_ms
+            if (pipeline := pipelines[pair.key]) is not None:
+                row = self._piped_row(pair, pipeline, row)
+            rows = storage[pair.minutes]
+            array, index = rows.snapshot()
+            rows.append(row)
+            shown.append((pair, row, array.item(index, 2) if index >= 0 else None))
+        return shown
 
     def store_bar(self, pair: Pair, timeframe: str, begin: int, length: int) -> None:
         """Build the bar that began at `begin` (ms), `length` ms long, from what was seen of its minutes, and store it."""

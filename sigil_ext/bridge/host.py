@@ -82,6 +82,7 @@ class Host:
         ]
         pairs = [tuple(pair) for pair in jesse_config["app"]["considering_candles"]]
         self._pairs = {symbol: pair_of(exchange, symbol) for exchange, symbol in pairs}
+        self._seen: tuple[tuple[str, ...], list[Pair]] = (), []
         self._book = CandleBook(store, candle_service, timeframes)
         self._book.pipelines = backtest_mode._prepare_routes(
             hyperparameters=dict(hyperparameters) if hyperparameters is not None else None
@@ -133,8 +134,8 @@ class Host:
             return
         end_ms = open_ms + MINUTE_MS
         self._store.app.time = float(end_ms)
-        pairs = sorted([self._pairs[symbol] for symbol in candles])
-        shown = [(pair, *self._book.show(pair, open_ms, candles[pair.symbol])) for pair in pairs]
+        pairs = self._pairs_of(tuple(candles))
+        shown = self._book.show(pairs, open_ms, candles)
         closing = self._book.closing(end_ms)
         orders, positions = self._store.orders.active_storage, self._store.positions.storage
         for pair, row, before in shown:
@@ -238,6 +239,12 @@ class Host:
         self._book.trim(minutes, bars)
 
     # --- own ------------------------------------------------------------------------------------------------------
+
+    def _pairs_of(self, symbols: tuple[str, ...]) -> list[Pair]:
+        """Return the pairs in Jesse's order; mostly the same symbols have candles as the minute before."""
+        if symbols != self._seen[0]:
+            self._seen = symbols, sorted([self._pairs[symbol] for symbol in symbols])
+        return self._seen[1]
 
     def _rows(self, symbol: str, timeframe: str) -> Any:
         pair = self._pairs.get(symbol)

@@ -22,9 +22,9 @@ def lock_key(variant: str, symbol: str = "") -> int:
     return int.from_bytes(digest, "big", signed=True)
 
 
-def try_symbol(cur: cursor, variant: str, symbol: str) -> bool:
-    """Return whether nobody else had the symbol's lock; it is held then."""
-    cur.execute(_STATE["try_lock"], {"key": lock_key(variant, row_symbol(symbol))})
+def try_entry(cur: cursor, variant: str, symbol: str) -> bool:
+    """Return whether nobody else had the symbol's lock; it is held then, and the variant's, as soon as nobody else does."""
+    cur.execute(_STATE["try_entry"], {"symbol": lock_key(variant, row_symbol(symbol)), "variant": lock_key(variant)})
     return bool(one(cur)[0])
 
 

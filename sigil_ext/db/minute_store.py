@@ -91,6 +91,7 @@ class MinuteStore(PostgresStore):
         counts: dict[tuple[str, RefusalReason], RefusalCount] = {}
         moves: list[Operation] = []
         signals: list[Operation] = []
+        excursions: list[Operation] = []
         for op in waiting:
             match op.kind:
                 case "count_refusal":
@@ -99,11 +100,15 @@ class MinuteStore(PostgresStore):
                     signals.append(op)
                 case "move_stop":
                     moves.append(op)
+                case "excursions":
+                    excursions.append(op)
                 case _:
                     self._write_moves(moves)  # whatever else happened to the position came after them
                     moves = []
                     self._write(op)
         self._write_moves(moves)
+        if excursions:
+            super().write_excursions([(self.position_id(op.args[0]), *op.args[1:]) for op in excursions])
         if signals:
             super().record_signals([op.args for op in signals])
         if counts:
@@ -126,8 +131,6 @@ class MinuteStore(PostgresStore):
                 super().close(replace(exit, position_id=self.position_id(exit.position_id)), ban, cooldown)
             case "trip":
                 super().trip(at=op.args[0], actor=op.args[1], reason=op.args[2])
-            case "excursions":
-                super().note_excursions(self.position_id(op.args[0]), op.args[1], op.args[2])
             case "downtime":
                 super().note_downtime(self.position_id(op.args[0]))
             case _:

@@ -12,10 +12,11 @@ from typing import Any
 from psycopg2.extensions import cursor
 from psycopg2.extras import execute_batch
 
+from sigil_ext.db import protections, state
 from sigil_ext.db.common import averaged, unknown_position
 from sigil_ext.db.queries import load, one
 from sigil_ext.db.symbols import row_symbol, store_symbol
-from sigil_ext.rules.types import Entry, Exit, ExitReason, OpenPosition
+from sigil_ext.rules.types import Breaker, Entry, Exit, ExitReason, OpenPosition, Protection
 
 _POSITIONS = load("positions")
 
@@ -31,6 +32,17 @@ def all_open(cur: cursor, variant: str) -> list[OpenPosition]:
     """Return every open position of both books."""
     cur.execute(_POSITIONS["all_open"], {"variant": variant})
     return [_read(row) for row in cur.fetchall()]
+
+
+def before_entry(cur: cursor, variant: str, symbol: str) -> tuple[Breaker, Protection | None, list[str]]:
+    """Return what may forbid an entry: breaker, the symbol's protection, the symbols of every open position of both books."""
+    cur.execute(_POSITIONS["before_entry"], {"variant": variant, "symbol": row_symbol(symbol)})
+    breaker, pause, held, *protection = one(cur)
+    return (
+        state.breaker_of(breaker, pause),
+        protections.read(protection) if protection[0] is not None else None,
+        [store_symbol(name) for name in held],
+    )
 
 
 def insert(cur: cursor, variant: str, entry: Entry) -> int:
@@ -141,10 +153,10 @@ def close_found(
     return bool(cur.rowcount)
 
 
-def note_excursions(cur: cursor, variant: str, position_id: int, mae_r: float, mfe_r: float) -> None:
-    """Note how far a closed position went against its entry and in its favour, in R."""
-    values = {"id": position_id, "variant": variant, "mae_r": mae_r, "mfe_r": mfe_r}
-    cur.execute(_POSITIONS["note_excursions"], values)
+def write_excursions(cur: cursor, variant: str, excursions: Sequence[tuple[int, float, float]]) -> None:
+    """Note how far closed positions went against their entries and in their favour: position, MAE and MFE in R."""
+    rows = [{"id": number, "variant": variant, "mae_r": mae, "mfe_r": mfe} for number, mae, mfe in excursions]
+    execute_batch(cur, _POSITIONS["note_excursions"], rows)
 
 
 def note_downtime(cur: cursor, variant: str, position_id: int) -> None:

@@ -85,14 +85,12 @@ class PostgresStore:
             return Refused(entry.symbol, entry.at, "entry_in_progress", "waited too long for another writer")
 
     def _enter(self, cur: cursor, entry: Entry, stacking: bool) -> Entered | Refused:
-        if not locks.try_symbol(cur, self.variant, entry.symbol):
+        # One entry of a variant at a time, so that two symbols cannot both take the last free place.
+        if not locks.try_entry(cur, self.variant, entry.symbol):
             return Refused(entry.symbol, entry.at, "entry_in_progress")
-        # One entry of a variant at a time from here on, so that two symbols cannot both take the last free place.
-        locks.wait_for_variant(cur, self.variant)
-        current = protections.of_symbol(cur, entry.symbol)
-        held = positions.all_open(cur, self.variant)
-        occupied = not stacking and any(p.symbol == entry.symbol for p in held)
-        refused = refusal(entry, state.breaker(cur), current, occupied=occupied, open_positions=len(held))
+        breaker, current, held = positions.before_entry(cur, self.variant, entry.symbol)
+        occupied = not stacking and entry.symbol in held
+        refused = refusal(entry, breaker, current, occupied=occupied, open_positions=len(held))
         if refused:
             return refused
         return Entered(self._insert_entry(cur, entry, current))
@@ -149,10 +147,10 @@ class PostgresStore:
         with self.database.transaction() as cur:
             locks.wait_for_symbol(cur, self.variant, symbol)
 
-    def note_excursions(self, position_id: int, mae_r: float, mfe_r: float) -> None:
-        """Note how far a closed position went against its entry and in its favour, in R."""
+    def write_excursions(self, excursions: Sequence[tuple[int, float, float]]) -> None:
+        """Note how far closed positions went against their entries and in their favour: position, MAE and MFE in R."""
         with self.database.transaction() as cur:
-            positions.note_excursions(cur, self.variant, position_id, mae_r, mfe_r)
+            positions.write_excursions(cur, self.variant, excursions)
 
     def note_downtime(self, position_id: int) -> None:
         """Mark a position that was entered or left on candles fetched after an outage."""

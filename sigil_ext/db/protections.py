@@ -20,13 +20,13 @@ def of_symbol(cur: cursor, symbol: str) -> Protection | None:
     """Return what bars `symbol`, None where nothing ever did."""
     cur.execute(_PROTECTIONS["one"], {"symbol": row_symbol(symbol)})
     row = cur.fetchone()
-    return _read(row) if row else None
+    return read(row) if row else None
 
 
 def every(cur: cursor) -> list[Protection]:
     """Return the protections of all symbols, by symbol."""
     cur.execute(_PROTECTIONS["all"])
-    return sorted((_read(row) for row in cur.fetchall()), key=lambda p: p.symbol)
+    return sorted((read(row) for row in cur.fetchall()), key=lambda p: p.symbol)
 
 
 def events(cur: cursor, symbol: str) -> tuple[ProtectionEvent, ...]:
@@ -43,11 +43,10 @@ def keep(
     Args:
         query: "protect" never shortens and leaves the count, "count_violation" counts too, "lift" ends it.
     """
-    symbol = row_symbol(after.symbol)
     cur.execute(
-        _PROTECTIONS[query],
+        f"WITH kept AS ({_PROTECTIONS[query]}), told AS ({_PROTECTIONS['insert_event']}) SELECT * FROM kept",
         {
-            "symbol": symbol,
+            "symbol": row_symbol(after.symbol),
             "expires_at": after.expires_at,
             "ban_until": after.ban_until,
             "violation_count": after.violation_count,
@@ -55,24 +54,14 @@ def keep(
             "last_violation_at": after.last_violation_at,
             "reason": reason or after.reason,
             "at": at,
-        },
-    )
-    kept = _read(one(cur))
-    cur.execute(
-        _PROTECTIONS["insert_event"],
-        {
-            "symbol": symbol,
-            "at": at,
             "kind": kind,
             "actor": actor,
-            "reason": reason,
-            "expires_at": kept.expires_at,
-            "ban_until": kept.ban_until,
-            "violation_count": kept.violation_count,
+            "event_reason": reason,
         },
     )
-    return kept
+    return read(one(cur))
 
 
-def _read(row: Sequence[Any]) -> Protection:
+def read(row: Sequence[Any]) -> Protection:
+    """Return the protection of a row: symbol, both ends, count, first and last time, reason."""
     return Protection(store_symbol(row[0]), *row[1:])

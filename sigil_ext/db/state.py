@@ -18,12 +18,13 @@ _STATE = load("state")
 def breaker(cur: cursor) -> Breaker:
     """Return breaker and pause as they stand."""
     cur.execute(_STATE["read"])
-    # The earlier bot may have left something else under these names: what is not ours to read counts by its truth.
-    found: dict[str, dict[str, Any]] = {
-        key: value if isinstance(value, dict) else {"tripped": bool(value), "paused": bool(value)}
-        for key, value in cur.fetchall()
-    }
-    trip, pause = found.get("breaker", {}), found.get("pause", {})
+    found = dict(cur.fetchall())
+    return breaker_of(found.get("breaker"), found.get("pause"))
+
+
+def breaker_of(breaker: Any, pause: Any) -> Breaker:
+    """Return what the two values of `system_state` say, None where there is no row."""
+    trip, pause = _ours(breaker), _ours(pause)
     return Breaker(
         tripped=bool(trip.get("tripped")),
         reason=trip.get("reason"),
@@ -62,6 +63,11 @@ def insert_act(cur: cursor, act: OperatorAct) -> None:
             "reason": act.reason,
         },
     )
+
+
+def _ours(value: Any) -> dict[str, Any]:
+    # The earlier bot may have left something else under these names: what is not ours to read counts by its truth.
+    return value if isinstance(value, dict) else {"tripped": bool(value), "paused": bool(value)}
 
 
 def _time(text: str | None) -> datetime | None:

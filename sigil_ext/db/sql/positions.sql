@@ -19,6 +19,14 @@ SELECT id, symbol, opened_at, entry_price, qty, NULL, NULL, atr_at_entry, NULL, 
 FROM paper_positions WHERE status = 'open'
 ORDER BY opened_at, table_name, id
 
+-- name: before_entry
+-- Everything that may forbid an entry, in one journey and of one instant: breaker, pause, symbols held, the symbol's protection.
+SELECT (SELECT value FROM system_state WHERE key = 'breaker'), (SELECT value FROM system_state WHERE key = 'pause'),
+       ARRAY(SELECT symbol FROM micro_positions WHERE variant_id = %(variant)s AND status = 'open'
+             UNION ALL SELECT symbol FROM paper_positions WHERE status = 'open'),
+       p.symbol, p.expires_at, p.ban_until, p.violation_count, p.created_at, p.last_violation_at, p.reason
+FROM (SELECT) AS always LEFT JOIN symbol_protections AS p ON p.symbol = %(symbol)s
+
 -- name: insert
 INSERT INTO micro_positions (
     symbol, variant_id, status, qty, entry_price, high_water, opened_at, atr_at_entry, stop_price, stop_pct, trail_armed,

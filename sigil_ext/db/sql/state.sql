@@ -1,7 +1,11 @@
 -- The breaker, the pause, the locks of the entry transaction, and what people did.
 
--- name: try_lock
-SELECT pg_try_advisory_xact_lock(%(key)s)
+-- name: try_entry
+-- What is read next sees what the last holder of both did: a statement sees what was there when it began.
+SELECT CASE
+    WHEN pg_try_advisory_xact_lock(%(symbol)s) THEN pg_advisory_xact_lock(%(variant)s)::text IS NOT NULL
+    ELSE false
+END
 
 -- name: lock
 SELECT pg_advisory_xact_lock(%(key)s)
