@@ -167,6 +167,17 @@ def test_a_variants_page_shows_positions_candles_exits_refusals_universe_and_pro
     expect(page.locator("#candles")).to_have_attribute("data-symbol", "KNC-USDT")
 
 
+def test_a_symbol_that_was_never_met_is_said_and_another_one_is_drawn(visit: Visit):
+    chart = visit(f"{UNHINGED}?symbol=NOSUCH-USDT").locator("#chart")
+    expect(chart).to_contain_text("No minute of NOSUCH-USDT is recorded here. These are the candles of")
+    expect(chart.locator("canvas").first).to_be_visible()
+    expect(visit(f"{UNHINGED}?symbol=BID-USDT").locator("#chart .note")).to_have_count(0)
+    nothing_ran = visit("/sigil/variant/baseline?symbol=BID-USDT").locator("#chart")
+    expect(nothing_ran).to_contain_text(
+        re.compile(r"No minute of BID-USDT is recorded here\.\s*No candles are recorded yet\.")
+    )
+
+
 def test_the_stop_that_is_drawn_is_the_stop_that_was_kept(history: History):
     database = history.database()
     positions = {row.name: row for row in reading.positions(database)}

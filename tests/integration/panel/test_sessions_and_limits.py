@@ -233,9 +233,10 @@ def test_a_long_password_logs_in_too(settings_of_nobody, own, tmp_path):
         ("/system?variant=baseline", "variant", "takes none"),
         ("/candles?Variant=baseline", "Variant", "timeframe"),
         ("/openapi.json?x=", "x", "takes none"),
+        ("/trades?since=2026-01-06&until=2026-01-05", "until", "2026-01-05 00:00 UTC is before since"),
     ],
 )
-def test_a_parameter_that_is_unknown_is_refused_with_those_there_are(small, path, name, said):
+def test_a_parameter_that_is_unknown_or_cannot_be_is_refused_with_what_can(small, path, name, said):
     error = small.get(path)
     assert error.status_code == 422, error.text
     assert error.json()["error"]["field"] == name

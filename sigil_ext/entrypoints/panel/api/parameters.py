@@ -77,7 +77,10 @@ class Span:
 
 
 def _span(since: Since = None, until: Until = None) -> Span:
-    return Span(_instant(since, "since"), _instant(until, "until"))
+    span = Span(_instant(since, "since"), _instant(until, "until"))
+    if span.since is not None and span.until is not None and span.since > span.until:
+        raise Refused(422, "invalid", f"until: {span.until:%Y-%m-%d %H:%M} UTC is before since", "until")
+    return span
 
 
 def _instant(at: datetime | None, field: str) -> datetime | None:

@@ -30,6 +30,7 @@ async def variant(
     values = {
         "name": name, "answer": answer, "found": found, "bars": list(BAR_MINUTES), "symbol": shown,
         "bar": bar if bar in BAR_MINUTES else "15m", "epoch": datetime.fromtimestamp(0, UTC),
+        "never_met": symbol if symbol and found and symbol not in found.symbols else None,
     }  # fmt: skip
     return page(request, "variant.html", values)
 
