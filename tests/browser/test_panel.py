@@ -384,6 +384,21 @@ def test_an_act_that_cannot_be_is_told_in_the_dialog(visit: Visit, seen: Seen):
     expect(dialog.get_by_role("alert")).to_contain_text("NOSUCH-USDT")
 
 
+def test_an_act_after_the_login_ended_or_from_a_page_of_an_earlier_one_says_so(visit: Visit, seen: Seen):
+    seen.expect("401", "403")
+    page = visit(UNHINGED)
+    page.get_by_role("button", name="Pause", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Reason").fill("typed before")
+    page.context.clear_cookies()
+    dialog.locator("#act-do").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("Your login has ended and nothing was done")
+    assert page.context.request.post("/sigil/login", data={"token": TOKEN}).ok  # in another tab
+    dialog.locator("#act-do").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("This page is of an earlier login and nothing was done")
+    expect(dialog.get_by_label("Reason")).to_have_value("typed before")
+
+
 def test_another_site_cannot_act_with_the_readers_cookie(visit: Visit, history: History, seen: Seen):
     seen.expect("403")
     page = visit(UNHINGED)

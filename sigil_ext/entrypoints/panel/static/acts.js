@@ -5,6 +5,8 @@ import { refreshNow } from "./live.js";
 
 const FIELDS = ["symbol", "hours", "reason"];
 const LOST = "The server does not answer; nothing is known of the act.";
+const ENDED = "Your login has ended and nothing was done. Load the page anew to log in.";
+const EARLIER = "This page is of an earlier login and nothing was done. Load it anew.";
 const dialog = document.getElementById("act");
 const form = document.getElementById("act-form");
 const part = (name) => document.getElementById(`act-${name}`);
@@ -106,6 +108,8 @@ async function post({ act, variant }, body) {
     body: JSON.stringify(body),
   });
   const document_ = await answer.json().catch(() => ({}));
+  if (answer.status === 401) throw new Error(ENDED);
+  if (document_.error?.code === "csrf") throw new Error(EARLIER);
   if (!answer.ok) throw new Error(document_.error?.message ?? `the server answered ${answer.status}`);
   return document_.data?.outcome ?? "Done and recorded.";
 }
