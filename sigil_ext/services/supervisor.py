@@ -145,12 +145,23 @@ async def _run(
 
 async def _hear(stream: asyncio.StreamReader, child: Child, progress: Callable[[Child], None]) -> None:
     async for line in stream:
-        message = json.loads(line)
+        if (message := _message(line)) is None:
+            print(f"{child.variant}: {line.decode(errors='replace').rstrip()}", file=sys.stderr, flush=True)
+            continue
         if message["event"] == "report":
             child.report = message
         else:
             child.last, child.share = message, message.get("share")
         progress(child)
+
+
+def _message(line: bytes) -> dict[str, Any] | None:
+    """Return what a session tells its supervisor; None: something in its process printed a line of its own."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and "event" in message else None
 
 
 async def _last_words(stream: asyncio.StreamReader) -> str:
