@@ -35,8 +35,8 @@ from sigil_ext.rules.types import (
     UniverseScan,
 )
 
-# What the database has to know of before it lets an entry pass; signals, because rows keep the order in which they came.
-_DECISIVE = frozenset({"close", "trip", "record_signal"})
+# What the database has to know of before it lets an entry pass.
+_DECISIVE = frozenset({"close", "trip"})
 
 
 @dataclass(slots=True)
@@ -83,7 +83,7 @@ class MinuteStore(PostgresStore):
         """Write the operations that are not written yet, in the caller's transaction, in their order.
 
         Args:
-            all: False: only where an entry may depend on them, or would be numbered before a signal that came before it.
+            all: False: only where an entry may depend on them.
         """
         if not all and not any(op.kind in _DECISIVE for op in self._waiting):
             return
@@ -199,13 +199,16 @@ class MinuteStore(PostgresStore):
         if not self.lost:
             try:
                 self.drain(all=False)  # what happened before counts when the database looks again
-                outcome = super().enter(entry, stacking=stacking)
+                # Its signal waits with those that were refused: rows keep the order in which they came.
+                outcome = super().enter(replace(entry, signal=None), stacking=stacking)
             except DatabaseUnavailable:
                 self.lost = True
         if self.lost:
             return Refused(entry.symbol, entry.at, "database_lost", "no entry without a durable row")
         if isinstance(outcome, Entered):
             self.operations.append(Operation("enter", (entry,), written=True, number=outcome.position_id))
+            if entry.signal is not None:
+                self.record_signal(entry.signal, acted=True, reject_reason=None)
             self._note_entry(entry, outcome.position_id)
         return outcome
 
