@@ -33,7 +33,10 @@ def temporary_folder(purpose: str) -> Iterator[Path]:
         with half_done.open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             half_done.rename(folder / _LOCK)  # only now: a lock file that nobody holds means that its process is gone
-            yield folder
+            try:
+                yield folder
+            finally:
+                _empty(folder)
 
 
 def _clear(place: Path) -> None:
@@ -50,9 +53,20 @@ def _clear(place: Path) -> None:
         except OSError:
             continue  # in use
         else:
+            _empty(folder)
             shutil.rmtree(folder, ignore_errors=True)  # what cannot be removed must not keep this run from its work
         finally:
             os.close(lock)
+
+
+def _empty(folder: Path) -> None:
+    """Remove all but the lock file, which goes last: whoever is killed meanwhile leaves a folder that is known as its own."""
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name != _LOCK:
+                path.unlink(missing_ok=True)
 
 
 def _is_own(entry: os.DirEntry[str]) -> bool:

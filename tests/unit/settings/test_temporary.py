@@ -72,3 +72,24 @@ def test_folders_of_others_and_links_are_left_alone(place: Path) -> None:
         "elsewhere", "other-candles-1", "sigil-candles-link", "sigil-candles-unlocked",
     ]  # fmt: skip
     assert (elsewhere / ".in-use").exists()
+
+
+REMOVED = """
+import sys
+from pathlib import Path
+from sigil_ext.settings.temporary import temporary_folder
+with temporary_folder("candles") as folder:
+    for name in ("a", "b", "z"):
+        (folder / name).write_bytes(b"candles")
+    (folder / "more").mkdir()
+    (folder / "more" / "c").write_bytes(b"candles")
+    sys.addaudithook(lambda event, args: print(Path(args[0]).name) if event == "os.remove" else None)
+"""
+
+
+def test_the_lock_file_goes_last_so_that_a_process_killed_while_it_tidies_leaves_no_unknown_folder(place: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", REMOVED], capture_output=True, text=True, check=True)
+    *files, last = done.stdout.split()
+    assert sorted(files) == ["a", "b", "c", "z"]
+    assert last == ".in-use"
+    assert list(place.iterdir()) == []
