@@ -27,7 +27,6 @@ from sigil_ext.research.comparison_figures import (
 )
 from sigil_ext.research.comparison_settings import explain_settings
 from sigil_ext.research.statistics import Estimate
-from sigil_ext.research.statistics.bootstrap import DAYS_FOR_BLOCKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +230,6 @@ def _notes(a: Side, b: Side, document: Mapping[str, Any], in_r: bool) -> list[st
         notes.append("Sizes differ by setting: what a trade is worth is told by R, not by dollars.")
     if not in_r:
         notes.append("The risk of some trades is not known, so nothing is compared in R.")
-    if document["days"] < DAYS_FOR_BLOCKS:
-        notes.append(f"{document['days']} days are few: intervals from so few days are too narrow as a rule.")
     return notes
 
 

@@ -13,9 +13,8 @@ def sentences_of(run: Mapping[str, Any]) -> list[str]:
     """Return the findings of one run, the weightiest first."""
     if not run["positions"]:
         return ["No position was closed."]
-    return [
-        s for s in (_result(run), _noise(run), _payoff(run), _ladder(run), _parts(run), _repeat(run), _back(run)) if s
-    ]
+    said = (_result, _noise, _payoff, _ladder, _trails, _parts, _repeat, _back)
+    return [s for s in (sentence(run) for sentence in said) if s]
 
 
 def _result(run: Mapping[str, Any]) -> str:
@@ -70,6 +69,27 @@ def _ladder(run: Mapping[str, Any]) -> str | None:
         f"Of {len(rungs)} other stops on the same entries {len(made) or 'none'} made money; the best, {best['label']}, made "
         f"{_usd(best['net_usd'])} with {_pct(best['hard_stop_share'])} hard stops. {len(shown) or 'None'} of them "
         f"{'is' if len(shown) < 2 else 'are'} shown to be better than the stop as set (95 %, each looked at alone)."
+    )
+
+
+def _trails(run: Mapping[str, Any]) -> str | None:
+    """A trail that changes nothing, such as the one as set, is no other one."""
+    rungs = [r for r in run["trails"][1:] if r["positions"] and r["against_as_set"]["value"] != 0]
+    if not rungs:
+        return None
+    made = sum(r["net_usd"] > 0 for r in rungs)
+    best = max(rungs, key=lambda r: r["net_usd"])
+    better = [r for r in rungs if (r["against_as_set"]["low"] or 0) > 0]
+    worse = sum((r["against_as_set"]["high"] or 0) < 0 for r in rungs)
+    named = ", ".join(
+        f"{r['label']} by {_usd(r['against_as_set']['value'])} ({_usd(r['against_as_set']['low'])} to "
+        f"{_usd(r['against_as_set']['high'])})"
+        for r in better
+    )
+    return (
+        f"Of {counted(len(rungs), 'other trail')} on the same entries {made or 'none'} made money; the best, {best['label']}, made "
+        f"{_usd(best['net_usd'])}. Shown to be better than the trail as set: {named or 'none'}; shown to be worse: "
+        f"{worse or 'none'} (95 %, each looked at alone)."
     )
 
 

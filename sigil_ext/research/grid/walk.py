@@ -215,7 +215,7 @@ def _own(
 
 
 def _choices(walked: Sequence[Walked]) -> dict[str, Any]:
-    """Return how steady the choice was, and how much of what was seen in sample came out of it, per day."""
+    """Return how steady the choice was, and how much of what was seen in sample came out of it, per 24 hours."""
     chosen = [w.chosen for w in walked]
     both = [w for w in walked if w.chosen is not None and w.train is not None]
     inside = sum(w.train["net_pnl_usd"] for w in both if w.train)
@@ -238,7 +238,7 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
     total = statistics["total_usd"]
     said = [
         f"Out of sample: {counted(figures['trades'], 'trade')}, {figures['net_pnl_usd']:+,.2f} USD over "
-        f"{counted(len(document['windows']), 'window')}"
+        f"{counted(len(document['windows']), 'window')}, {counted(len(document['out']['days']), 'UTC date')}"
         + (
             f"; 95 % interval {total['low']:+,.2f} to {total['high']:+,.2f}."
             if total["low"] is not None and math.isfinite(total["low"])
@@ -246,10 +246,12 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
         )
     ]
     if figures["win_rate_needed"] is not None:
-        said.append(f"Win rate {figures['win_rate']:.0%} had, {figures['win_rate_needed']:.0%} needed.")
+        had = statistics["win_rate"]
+        between = f" (95 % interval {had['low']:.0%} to {had['high']:.0%})" if had["low"] is not None else ""
+        said.append(f"Win rate {figures['win_rate']:.0%} had{between}, {figures['win_rate_needed']:.0%} needed.")
     if choices["per_day_in_usd"] is not None:
         said.append(
-            f"A day in sample made {choices['per_day_in_usd']:+,.2f} USD, a day out of sample {choices['per_day_out_usd']:+,.2f}"
+            f"24 hours in sample made {choices['per_day_in_usd']:+,.2f} USD, 24 hours out of sample {choices['per_day_out_usd']:+,.2f}"
             + _left(choices)
         )
     kept = ", ".join(f"{own['variant']} {own['figures']['net_pnl_usd']:+,.2f}" for own in document["own"])
@@ -262,7 +264,7 @@ def _sentences(document: Mapping[str, Any]) -> list[str]:
 
 
 def _left(choices: Mapping[str, Any]) -> str:
-    """Return how much of what a day made in sample a day out of sample still made."""
+    """Return how much of what 24 hours made in sample they still made out of it."""
     share, outside = choices["efficiency"], choices["per_day_out_usd"]
     if share is None:
         return "."

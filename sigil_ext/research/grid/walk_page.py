@@ -69,26 +69,44 @@ def _out(document: Document) -> str:
 
 def verdict(document: Document) -> str:
     """Return in a sentence whether choosing paid; what no interval shows is not said as a fact."""
-    pnl, total = document["out"]["figures"]["net_pnl_usd"], document["out"]["statistics"]["total_usd"]
+    pnl, total = _cents(document["out"]["figures"]), document["out"]["statistics"]["total_usd"]
     if not document["out"]["figures"]["trades"]:
         return "Nothing was traded out of sample."
     if total["low"] is None:
-        days = counted(len(document["out"]["days"]), "day")
-        return f"{shown(pnl, 'signed_usd')} in {days}: too little time to say whether choosing pays, or is better than not to choose."
+        dates = counted(len(document["out"]["days"]), "UTC date")
+        return f"{shown(pnl, 'signed_usd')} on {dates}: too little time to say whether choosing pays, or is better than not to choose."
     if total["low"] > 0:
-        return f"Choosing on the past and trading the next made money, {_versus(document)}."
+        return f"Choosing on the past and trading the next made money; {_versus(document)}."
     if pnl > 0:
-        return f"It made money, {_versus(document)}; the interval includes a loss, so it may be luck."
+        return f"It made money, but the interval includes a loss, so it may be luck; {_versus(document)}."
+    if pnl == 0:
+        return f"It neither made nor lost money; {_versus(document)}."
     return f"It lost money: what was best in one window did not stay so; {_versus(document)}."
 
 
 def _versus(document: Document) -> str:
     """Return how it did against the best variant as it is, and whether the days show it."""
     own = max(document["own"], key=lambda found: found["figures"]["net_pnl_usd"])
-    ahead = own["ahead_usd"]
-    more = "more" if document["out"]["figures"]["net_pnl_usd"] > own["figures"]["net_pnl_usd"] else "no more"
+    ahead, mine, theirs = own["ahead_usd"], _cents(document["out"]["figures"]), _cents(own["figures"])
+    said = _beside(mine, theirs, f"{own['variant']} as it is")
     is_shown = ahead["low"] is not None and (ahead["low"] > 0 or ahead["high"] < 0)
-    return f"{more} than {own['variant']} as it is" + ("" if is_shown else " (the difference may be chance)")
+    return said + ("" if is_shown or mine == theirs else " (the difference may be chance)")
+
+
+def _beside(mine: float, theirs: float, name: str) -> str:
+    """Return the end of a sentence that has said whether `mine` is a gain or a loss: less lost is not more made."""
+    if mine * theirs <= 0 and mine != theirs:
+        did = "made money" if theirs > 0 else "lost money" if theirs < 0 else "neither made nor lost any"
+        return f"{name} {did}"
+    if mine == theirs:
+        return f"{name} did the same, to the cent"
+    amount = "more" if abs(mine) > abs(theirs) else "less"
+    return f"it {'made' if mine > 0 else 'lost'} {amount} than {name}"
+
+
+def _cents(figures: Mapping[str, Any]) -> float:
+    """Return the P&L as it is shown, so that no sentence contradicts the table."""
+    return round(float(figures["net_pnl_usd"]), 2)
 
 
 def _own(document: Document) -> str:

@@ -57,6 +57,13 @@ def test_noise_against_noise_is_no_verdict_and_says_what_one_would_take():
     assert power["minimum_detectable_usd"]["value"] > abs(c["by_day"]["usd"]["value"])
 
 
+def test_no_note_calls_the_wider_interval_too_narrow_nor_any_where_there_is_none():
+    for days in (7, 12):
+        c = compare_sides(side("x", *noise(1, days, 0.0), days=days), side("y", *noise(2, days, 0.1), days=days))
+        assert (c["by_day"]["usd"]["low"] is None) == (days == 7)
+        assert c["notes"] == []
+
+
 def test_the_days_needed_fall_with_the_square_of_the_effect_asked_for():
     a, b = side("x", *noise(1, 60, 0.0), days=60), side("y", *noise(2, 60, 0.1), days=60)
     small, large = (compare_sides(a, b, effect_usd=e)["power"] for e in (0.1, 0.2))

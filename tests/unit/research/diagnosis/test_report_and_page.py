@@ -14,6 +14,7 @@ from rich.console import Console
 from sigil_ext.entrypoints.cli.diagnose_tables import print_diagnosis
 from sigil_ext.research.diagnosis import ExitRule, Run, diagnose
 from sigil_ext.research.diagnosis.page import render_page
+from sigil_ext.research.diagnosis.sentences import sentences_of
 from sigil_ext.research.diagnosis.walk import walk
 from sigil_ext.settings.overlays import load_variant
 from tests.unit.research.diagnosis.conftest import DAY, MONDAY, candles_of, position, run_of, wandering
@@ -91,6 +92,37 @@ def test_the_page_loads_nothing_and_says_everything(document):
     assert all(
         np.isfinite(v) for f in figures.values() for t in f["data"] for v in t.get("y", []) if isinstance(v, float)
     )
+
+
+def trail(label: str, net: float, gap: float, low: float | None, high: float | None):
+    return {
+        "label": label, "positions": 40, "net_usd": net, "against_as_set": {"value": gap, "low": low, "high": high}
+    }  # fmt: skip
+
+
+def test_trails_shown_to_be_better_are_named_with_their_interval_beside_the_stops(document):
+    as_set, same = trail("as set", -242.3, 0.0, None, None), trail("trail 1.5 ATR", -242.3, 0.0, None, None)
+    tight, tightest = (
+        trail("trail 1 ATR", -164.6, 77.7, 46.3, 109.1),
+        trail("trail 0.5 ATR", -176.9, 65.4, -10.8, 136.7),
+    )
+    wide = trail("no trail", -1115.6, -873.3, -1139.6, -605.0)
+    run = document["runs"][0] | {"trails": [as_set, tightest, tight, same, wide]}
+    assert (
+        "Of 3 other trails on the same entries none made money; the best, trail 1 ATR, made -$164.60. Shown to be better than "
+        "the trail as set: trail 1 ATR by +$77.70 (+$46.30 to +$109.10); shown to be worse: 1 (95 %, each looked at alone)."
+    ) in sentences_of(run)
+    unsure = document["runs"][0] | {"trails": [as_set, tightest]}
+    assert any("better than the trail as set: none; shown to be worse: none" in s for s in sentences_of(unsure))
+
+
+def test_what_is_said_of_trails_stands_in_the_text_and_on_the_page(document):
+    console = Console(file=io.StringIO(), width=1000)
+    print_diagnosis(console, document)
+    for run in document["runs"]:
+        (sentence,) = (s for s in run["sentences"] if "other trails on the same entries" in s)
+        assert sentence in console.file.getvalue()
+        assert sentence in render_page(document)
 
 
 @pytest.mark.parametrize("positions", [[], [position(5.0, entry=1.0, exit_price=0.97)]])

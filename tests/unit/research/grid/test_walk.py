@@ -128,22 +128,80 @@ def test_what_a_window_made_is_drawn_between_its_own_start_and_end() -> None:
 
 def test_what_no_interval_shows_is_not_said_as_a_fact() -> None:
     short = verdict(walked_by([-1.0, -2.0, -3.0], [-5.0, -5.0, -5.0]))
-    assert short == "-$6.00 in 4 days: too little time to say whether choosing pays, or is better than not to choose."
+    assert (
+        short == "-$6.00 on 4 UTC dates: too little time to say whether choosing pays, or is better than not to choose."
+    )
     luck = np.random.default_rng(1).normal(0, 5, 30).tolist()
     unsure = walked_by([-abs(sum(luck)) / 30 - 0.01 + x for x in luck], luck[::-1])
-    assert "baseline as it is (the difference may be chance)" in verdict(unsure)
+    assert "than baseline as it is (the difference may be chance)" in verdict(unsure)
     sure = walked_by([1.0 + n % 2 / 10 for n in range(30)], [-1.0] * 30)
-    assert verdict(sure).endswith("made money, more than baseline as it is.")
+    assert verdict(sure).endswith("made money; baseline as it is lost money.")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "own", "ending"),
+    [
+        (
+            -1.0,
+            -2.0,
+            "It lost money: what was best in one window did not stay so; it lost less than baseline as it is.",
+        ),
+        (
+            -2.0,
+            -1.0,
+            "It lost money: what was best in one window did not stay so; it lost more than baseline as it is.",
+        ),
+        (-1.0, 1.0, "It lost money: what was best in one window did not stay so; baseline as it is made money."),
+        (-1.0, 0.0, "did not stay so; baseline as it is neither made nor lost any."),
+        (-1.0, -1.0, "did not stay so; baseline as it is did the same, to the cent."),
+        (0.0, -1.0, "It neither made nor lost money; baseline as it is lost money."),
+        (2.0, 1.0, "made money; it made more than baseline as it is."),
+        (1.0, 2.0, "made money; it made less than baseline as it is."),
+        (1.0, -1.0, "made money; baseline as it is lost money."),
+        (1.0, 1.0, "made money; baseline as it is did the same, to the cent."),
+    ],
+)
+def test_the_headline_says_who_lost_more_and_who_made_more(chosen: float, own: float, ending: str) -> None:
+    def by_day(usd: float, period: int) -> list[float]:
+        return [usd + 0.1 * (-1) ** (n // period) for n in range(12)]  # a little to and fro, which cancels out
+
+    document = walked_by(by_day(chosen, 1), by_day(own, 2))
+    assert verdict(document).endswith(ending)
+    if chosen != own:
+        assert document["own"][0]["ahead_usd"]["value"] == pytest.approx(12 * (chosen - own))
+
+
+def test_what_may_be_chance_is_said_of_the_smaller_loss_too() -> None:
+    luck = np.random.default_rng(2).normal(0, 5, 12)
+    chosen = luck - luck.mean() - 1.0
+    assert verdict(walked_by(chosen.tolist(), (-chosen - 2.5).tolist())).endswith(
+        "it lost less than baseline as it is (the difference may be chance)."
+    )
+
+
+def test_the_win_rate_has_its_interval_in_the_sentence_and_so_on_the_page() -> None:
+    document = walked_by([1.0, -2.0, -3.0], [1.0] * 3)
+    found = document["out"]["statistics"]["win_rate"]
+    sentence = f"Win rate 33% had (95 % interval {found['low']:.0%} to {found['high']:.0%}), 71% needed."
+    assert sentence in document["sentences"]
+    assert sentence in render_walk(document)
+
+
+def test_dates_and_stretches_of_24_hours_have_names_of_their_own() -> None:
+    document = walked_by([-1.0, -2.0, -3.0], [1.0] * 3)  # three windows of a day each, which touch four dates
+    assert document["sentences"][0].startswith("Out of sample: 3 trades, -6.00 USD over 3 windows, 4 UTC dates;")
+    assert verdict(document).startswith("-$6.00 on 4 UTC dates:")
+    assert any("24 hours out of sample -2.00" in s for s in document["sentences"])
 
 
 @pytest.mark.parametrize(
     ("made", "sentence"),
     [  # in sample 1 USD in windows of two days, half a dollar a day
-        ([0.2, 0.2], "A day in sample made +0.50 USD, a day out of sample +0.20: 40% of it was left."),
-        ([0.5, 0.5], "A day in sample made +0.50 USD, a day out of sample +0.50: no less than in sample."),
-        ([2.5, 2.5], "A day in sample made +0.50 USD, a day out of sample +2.50: no less than in sample."),
-        ([0.0, 0.0], "A day in sample made +0.50 USD, a day out of sample +0.00: nothing of it was left."),
-        ([-2.5, -2.5], "A day in sample made +0.50 USD, a day out of sample -2.50: nothing of it was left, it turned into a loss."),
+        ([0.2, 0.2], "24 hours in sample made +0.50 USD, 24 hours out of sample +0.20: 40% of it was left."),
+        ([0.5, 0.5], "24 hours in sample made +0.50 USD, 24 hours out of sample +0.50: no less than in sample."),
+        ([2.5, 2.5], "24 hours in sample made +0.50 USD, 24 hours out of sample +2.50: no less than in sample."),
+        ([0.0, 0.0], "24 hours in sample made +0.50 USD, 24 hours out of sample +0.00: nothing of it was left."),
+        ([-2.5, -2.5], "24 hours in sample made +0.50 USD, 24 hours out of sample -2.50: nothing of it was left, it turned into a loss."),
     ],
 )  # fmt: skip
 def test_what_was_left_of_the_days_in_sample_is_said_in_words_that_are_true(made: list[float], sentence: str) -> None:
