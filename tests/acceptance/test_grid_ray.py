@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,20 +41,26 @@ def by_processes(project: Project) -> dict:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
     """The address of a cluster of one node with one processor. Ray gives its start 30 s, so a busy machine tries again."""
-    for attempt in range(3):
-        head, port = started_head(tmp_path, tmp_path / f"head-{attempt}.log")
-        if head.poll() is None:
-            break
-    assert head.poll() is None, "the head of the cluster did not start"
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        os.killpg(head.pid, signal.SIGTERM)
+    # A folder of its own, since /tmp/ray may be another user's; a short name, since sockets are made in it.
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as own:
+        for attempt in range(3):
+            head, port = started_head(Path(own), tmp_path / f"head-{attempt}.log")
+            if head.poll() is None:
+                break
+        assert head.poll() is None, "the head of the cluster did not start"
         try:
-            head.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(head.pid, signal.SIGKILL)
-            head.wait()
+            yield f"127.0.0.1:{port}"
+        finally:
+            end(head)
+
+
+def end(head: subprocess.Popen[bytes]) -> None:
+    os.killpg(head.pid, signal.SIGTERM)
+    try:
+        head.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait()
 
 
 def started_head(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int]:
@@ -65,7 +72,7 @@ def started_head(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], int]
     with log.open("w") as out:
         head = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", f"--port={port}", "--num-cpus=1",
-             "--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000"],
+             f"--temp-dir={folder}", "--include-dashboard=false", "--disable-usage-stats", "--object-store-memory=100000000"],
             env=environment, stdout=out, stderr=out, start_new_session=True, cwd=folder,
         )  # fmt: skip
     while head.poll() is None and "Ray runtime started" not in log.read_text():
