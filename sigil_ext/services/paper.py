@@ -76,8 +76,8 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
                 log.warning("database set aside", variant=variant.name, kept_as=kept)
             database = open_database(variant.name, project)
         elif request.restart:
-            _end_old(database)
-        recorded = Journal(database).running()
+            _demand_endable(database)
+        recorded = None if request.restart else Journal(database).running()
         known = recorded.symbols if recorded else None
         if recorded and recorded.feed != request.feed:
             raise UsageError(
@@ -136,6 +136,8 @@ async def _run(
             raise SigilError("stopped before the session began; nothing was recorded")
         if beginning is not None and not source.live:
             refuse_own_future(database, beginning.start_ms)
+        if request.restart:
+            _end_old(database)  # only now: the old one can go on as long as no new one can begin
         await asyncio.to_thread(session.open, beginning)
         if source.live or source.conduct.alerts:
             jobs = Jobs(session, project)
@@ -171,22 +173,27 @@ def _tell(event: FeedEvent) -> None:
     log.info("feed", kind=event.kind, symbol=event.symbol, detail=event.detail)
 
 
-def _end_old(database: Database) -> None:
+def _demand_endable(database: Database) -> None:
+    """Refuse to end a session that runs, or that holds positions which nobody would follow any more."""
     journal = Journal(database)
-    session = journal.running()
-    if session is None:
+    if (session := journal.running()) is None:
         return
+    journal.lock().close()
+    if PostgresStore(database).open_positions():
+        gone = " (where the strategy cannot run any more: sigil positions close --stale)" if session.strategy else ""
+        raise UsageError(
+            f"variant '{database.variant}' holds open positions; close them first: "
+            f"sigil flatten --variant {database.variant} --reason '...'{gone}"
+        )
+
+
+def _end_old(database: Database) -> None:
+    _demand_endable(database)
+    journal = Journal(database)
     link = journal.lock()  # a session that runs is not ended behind its back
     try:
-        if PostgresStore(database).open_positions():
-            gone = (
-                " (where the strategy cannot run any more: sigil positions close --stale)" if session.strategy else ""
-            )
-            raise UsageError(
-                f"variant '{database.variant}' holds open positions; close them first: "
-                f"sigil flatten --variant {database.variant} --reason '...'{gone}"
-            )
-        journal.end(session)
+        if (session := journal.running()) is not None:
+            journal.end(session)
     finally:
         link.close()
 

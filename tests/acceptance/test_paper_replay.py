@@ -168,6 +168,18 @@ def test_a_session_goes_on_only_on_what_it_was_begun_on_and_begins_anew_only_in_
         assert cursor.fetchone() == (1,)
 
 
+@pytest.mark.slow
+def test_a_restart_that_is_refused_leaves_the_session_as_it_was(empty_project):
+    line = ("run", "paper", "--variant", "baseline", "--candles", str(ROOT / "sample"), "--keep-open")
+    done(command(empty_project, *line, "--finish", "2025-06-17"))
+    process = command(empty_project, *line, "--finish", "2025-06-18", "--restart")
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, "under its own future" in err) == (2, True), err
+    assert "continues with the same command" in done(command(empty_project, *line, "--finish", "2025-06-17T06:00"))
+    later = ("--start", "2025-06-18", "--finish", "2025-06-19")
+    assert "1440 processed" in done(command(empty_project, *line, *later, "--restart")), "later there is a new one"
+
+
 SAMPLE = ("--candles", str(ROOT / "sample"))
 
 
