@@ -45,6 +45,10 @@ class CheckpointRefused(Exception):
     """The checkpoint cannot be used here; the record is replayed instead."""
 
 
+class NotNow(Exception):
+    """The state after this minute cannot be written down, that after one of the next can."""
+
+
 def save(host: Host, known: Mapping[str, Any]) -> bytes:
     """Return the state of `host`, to be packed by `pack`, which may take its time in another thread.
 

@@ -5,7 +5,6 @@ Start at `find_strategy`.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import sys
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sigil_ext.bridge.simulate import StrategyRun, load_strategy
+from sigil_ext.bridge.simulate import StrategyRun, code_of, load_strategy
 from sigil_ext.errors import UsageError
 from sigil_ext.settings.models import TIMEFRAME_MINUTES
 
@@ -78,7 +77,7 @@ def find_strategy(name: str, run: StrategyRun, folder: str) -> PaperStrategy:
         raise UsageError(f"--strategy '{run.path}' has no {missing}")
     file = Path(str(sys.modules[loaded.__module__].__file__)).resolve()
     depth = len(loaded.__module__.split(".")) + (file.name == "__init__.py")
-    return PaperStrategy(name, run, str(file.parents[depth - 1]), hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+    return PaperStrategy(name, run, str(file.parents[depth - 1]), code_of(loaded))
 
 
 def reachable(folder: str) -> None:

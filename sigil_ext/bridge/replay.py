@@ -43,6 +43,8 @@ PRIVATE_FUNCTIONS: dict[str, str] = {
     "jesse.research.backtest:_reset_research_runtime_state": "74ba5c9668ea6e6e",
     "jesse.research.backtest:_format_config": "d4886628f7df6a76",
     "jesse.modes.backtest_mode:_step_simulator": "4024583ff4508028",
+    # what it made is left out of checkpoints by strategy_host.py
+    "jesse.services.cache:cached": "a649f0b9dc821fdf",
 }
 
 

@@ -5,7 +5,9 @@ Runs in a process of its own (`worker.py`), because Jesse's state is process-wid
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +54,7 @@ class SimulationRequest:
 
     Candles may begin before `start_ms`: those are warm-up. `finish_ms` is exclusive. The rest is for audits: nothing is
     scanned or entered before `trades_from_ms`, the wallet begins with `cash` USD, and people do what `script` says; a foreign
-    strategy is refused the entries of `refused`, (symbol, ms) -> reason.
+    strategy is refused the entries of `refused`, (symbol, ms) -> reason, and does not run with other code than `code`.
     """
 
     what: Variant | StrategyRun
@@ -64,6 +66,7 @@ class SimulationRequest:
     cash: float | None = None
     script: Script | None = None
     refused: Mapping[tuple[str, int], str] | None = None
+    code: str | None = None
 
     @property
     def label(self) -> str:
@@ -270,12 +273,23 @@ def load_strategy(path: str) -> type:
     return found
 
 
+def code_of(strategy: type) -> str:
+    """Return a fingerprint of the file that holds a strategy."""
+    file = Path(str(sys.modules[strategy.__module__].__file__)).resolve()
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
+
 def _foreign_plan(request: SimulationRequest, on_time: Callable[[int], None]) -> _Plan:
     run = request.what
     assert isinstance(run, StrategyRun)
     from jesse.store import store as jesse_store
 
     loaded = load_strategy(run.path)
+    if request.code is not None and code_of(loaded) != request.code:
+        raise UsageError(
+            f"the code of {run.path} has changed since its paper session was begun, and cannot say what the session "
+            "should have done; put it back, or begin a new session with: sigil run paper --restart"
+        )
     if request.trades_from_ms is not None or request.refused:
         loaded = gated(loaded, Gate(request.trades_from_ms or 0, request.refused))
     before_the_end: list[int] = []

@@ -147,7 +147,12 @@ class StrategyHost:
     # --- checkpoints ----------------------------------------------------------------------------------------------
 
     def save(self) -> bytes | None:
-        """Return a checkpoint of the state after the last minute; None, said once in the log, where there can be none."""
+        """Return a checkpoint of the state after the last minute; None, said once in the log, where there can be none.
+
+        Raises:
+            NotNow: a strategy's `@cached` remembers something, until its next bar has been decided.
+        """
+        self._forget_empty_caches()
         why_not = self._outside.changed() or self._outside.shares_memory([r.strategy for r in self.host.routes])
         if why_not is None:
             try:
@@ -160,6 +165,17 @@ class StrategyHost:
                 "no checkpoints", strategy=self.what.run.path, why=why_not, so="a restart replays the whole record"
             )
         return None
+
+    def _forget_empty_caches(self) -> None:
+        """Drop what Jesse's `@cached` made, which cannot be pickled and is made anew when it is asked.
+
+        Only where it holds nothing, as after every bar. What a fill left there since is what the next bar decides by.
+        """
+        caches = [route.strategy._cached_methods for route in self.host.routes]
+        if any(method.cache_info().currsize for cache in caches for method in cache.values()):
+            raise checkpoint.NotNow
+        for cache in caches:
+            cache.clear()
 
     def _restore(self, packed: bytes) -> None:
         try:

@@ -110,6 +110,16 @@ def positions(database: Database, status: str | None = None) -> list[PositionRow
         return [PositionRow(*[*row[:2], store_symbol(row[2]), *row[3:]]) for row in cur.fetchall()]
 
 
+def adopted_stops(database: Database) -> dict[tuple[str, int], tuple[float, float]]:
+    """Return (table, id) -> (stop, its first distance from the entry in percent) of each position that a session adopted.
+
+    The stop is that at the adoption: where it was moved to since, only the session knows.
+    """
+    with database.transaction() as cur:
+        cur.execute(_READING["adopted"])
+        return {(table, number): (stop, pct) for table, number, stop, pct in cur.fetchall()}
+
+
 def signal_of(database: Database, position: PositionRow) -> Signal | None:
     """Return the signal that was recorded with the entry; the earlier bot's rows have none."""
     with database.transaction() as cur:

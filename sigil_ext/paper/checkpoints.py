@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import structlog
 
-from sigil_ext.bridge.checkpoint import pack
+from sigil_ext.bridge.checkpoint import NotNow, pack
 from sigil_ext.db.journal import Journal, RecordedSession
 from sigil_ext.errors import DatabaseUnavailable
 from sigil_ext.paper.feed import MINUTE_MS
@@ -47,9 +47,12 @@ class Checkpoints:
         return self._saving is None or self._saving.done()
 
     def save(self, recorded: RecordedSession, open_ms: int, take: Callable[[], bytes | None]) -> None:
-        """Save what `take` returns, the state after this minute, which the record must hold already."""
+        """Save what `take` returns, the state after this minute, which the record must hold already; or later, if NotNow."""
+        try:
+            state = take()
+        except NotNow:
+            return  # it stays due
         self._last_ms = open_ms
-        state = take()
         if state is not None:
             self._saving = self._saver.submit(self._store, recorded, open_ms, state)
 

@@ -76,6 +76,7 @@ def trade_row(trade: Trade) -> dict[str, Any]:
     """Return one trade as the report has it; see `Trade` for what its figures mean."""
     return {
         "symbol": trade.symbol,
+        "side": "short" if trade.fills and trade.fills[0].side == "sell" else "long",
         "opened_at": iso(trade.opened_at_ms),
         "closed_at": iso(trade.closed_at_ms),
         "entry_price": trade.entry_price,

@@ -69,7 +69,8 @@ def audit(
     comparison. Audited is up to the last minute recorded when the audit begins; the session may go on meanwhile.
 
     Raises:
-        UsageError: there is no such session, it recorded nothing yet, or nothing since `since_ms`.
+        UsageError: there is no such session, it recorded nothing yet, or nothing since `since_ms`; or the code of its
+            strategy has changed.
     """
     database = open_database(variant, project)
     recorded = _session(database, session)
@@ -99,6 +100,7 @@ def audit(
         request = SimulationRequest(
             _what(variant, recorded), files, recorded.start_ms, until,
             trades_from_ms=recorded.trades_from_ms, cash=recorded.cash, script=script, refused=barred,
+            code=(recorded.strategy or {}).get("code"),
         )  # fmt: skip
         result = run_all([request], 1, lambda index, share: progress(share))[0]
     ended = any(row["exit_reason"] == "session_end" for row in rows)

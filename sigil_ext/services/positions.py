@@ -6,6 +6,7 @@ Reads only. Start at `Positions.listed` and `Positions.one`.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
@@ -27,6 +28,7 @@ class Position:
     """A position with what follows from its price: of its exit, or of the last recorded minute while it is open.
 
     `r` is the move in units of the distance to the hard stop, `move_pct` in percent of the entry, both before costs.
+    `at_adoption`: the stop is the one that a session gave it when it found it open; a trail may have moved it since.
     """
 
     row: PositionRow
@@ -34,6 +36,12 @@ class Position:
     price_at: datetime | None
     r: float | None
     move_pct: float | None
+    at_adoption: bool = False
+
+    @property
+    def side(self) -> Literal["long", "short"]:
+        """Short ones, of strategies of the user's own, have a negative quantity."""
+        return "short" if self.row.qty < 0 else "long"
 
     @property
     def unrealized_usd(self) -> float | None:
@@ -99,8 +107,9 @@ class Positions:
         past = sorted((r for r in rows if r.status != "open"), key=lambda r: r.closed_at or r.opened_at, reverse=True)
         kept = past if limit is None else past[:limit]
         prices = reading.last_prices(self.store.database, {row.symbol for row in held})
+        adopted = reading.adopted_stops(self.store.database)
         return Listing(
-            tuple(_valued(row, prices.get(row.symbol)) for row in [*held, *kept]),
+            tuple(_valued(row, prices.get(row.symbol), adopted) for row in [*held, *kept]),
             len(past) - len(kept),
             len(held),
             sum(row.status == "closed" for row in past),
@@ -120,7 +129,8 @@ class Positions:
         if row is None:
             raise UsageError(f"variant '{self.store.variant}' has no position {name}; {_near(name, rows)}")
         price = reading.last_prices(self.store.database, [row.symbol]).get(row.symbol) if row.status == "open" else None
-        position = _valued(row, price)
+        position = _valued(row, price, reading.adopted_stops(self.store.database))
+        row = position.row
         mae_r, mfe_r, measured = self._excursions(position)
         return Detail(
             position, reading.signal_of(self.store.database, row), self._universe_row(row), mae_r, mfe_r, measured
@@ -158,8 +168,11 @@ class Positions:
         return name
 
 
-def _valued(row: PositionRow, last: LastPrice | None) -> Position:
-    bare = Position(row, row.exit_price, row.closed_at, None, None)
+def _valued(
+    row: PositionRow, last: LastPrice | None, adopted: Mapping[tuple[str, int], tuple[float, float]]
+) -> Position:
+    row, at_adoption = _stopped(row, adopted)
+    bare = Position(row, row.exit_price, row.closed_at, None, None, at_adoption)
     if row.status == "open":
         if last is None or last.at < row.opened_at:
             return bare
@@ -168,6 +181,14 @@ def _valued(row: PositionRow, last: LastPrice | None) -> Position:
         return bare
     move_pct = (bare.price / row.entry_price - 1) * (100 if row.qty > 0 else -100)  # short: a strategy's own
     return replace(bare, move_pct=move_pct, r=move_pct / row.stop_pct if row.stop_pct else None)
+
+
+def _stopped(row: PositionRow, adopted: Mapping[tuple[str, int], tuple[float, float]]) -> tuple[PositionRow, bool]:
+    """Return a row with the stop of its adoption where that is the last that is written of it, and whether it is."""
+    stop = adopted.get((row.table, row.id))
+    if stop is None or (row.stop_price is not None and row.status != "open"):
+        return row, False
+    return replace(row, stop_price=stop[0], stop_pct=stop[1]), True
 
 
 def _near(name: str, rows: dict[str, PositionRow]) -> str:

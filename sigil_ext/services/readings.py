@@ -7,12 +7,13 @@ Start at `positions`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+from sigil_ext.db import reading
 from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
 from sigil_ext.db.postgres_store import PostgresStore
@@ -95,7 +96,19 @@ def positions(
     found = rows(database, "positions", **values)
     prices = last_prices(database, {row[3] for row in found if row[4] == "open"})
     variant = database.variant
-    return [Marked(Mark(row[2], row[0]), partial(_position, variant, row, prices.get(row[3]))) for row in found]
+    bare = any(row[4] == "open" and row[12] is None for row in found)  # the earlier bot's, adopted or not
+    adopted = reading.adopted_stops(database) if bare else {}
+    return [
+        Marked(Mark(row[2], row[0]), partial(_position, variant, _stopped(row, adopted), prices.get(row[3])))
+        for row in found
+    ]
+
+
+def _stopped(row: Sequence[Any], adopted: Mapping[tuple[str, int], tuple[float, float]]) -> Sequence[Any]:
+    """Return an open row that has no stop with the one that a session gave it when it adopted it."""
+    table = "micro_positions" if row[0] > 0 else "paper_positions"
+    stop = adopted.get((table, abs(row[0]))) if row[4] == "open" and row[12] is None else None
+    return row if stop is None else (*row[:12], *stop, *row[14:])
 
 
 def _position(variant: str, row: Sequence[Any], last: tuple[float, datetime] | None) -> PositionView:

@@ -37,6 +37,7 @@ HOLES, WHOLE, FEW = ("holes", LONG), ("walk", LONG), ("walk", SHORT)  # folders 
 STRATEGIES = '''
 import numpy as np
 import pandas as pd
+from jesse.services.cache import cached
 from jesse.strategies import Strategy
 
 
@@ -109,6 +110,35 @@ class BothWays(Strategy):
         self.turns[self.symbol] = self.turns.get(self.symbol, 0) + 1
 
 
+class Caches(Strategy):
+    """Spot. Jesse's usual `@property @cached`; what a fill between two bars has it reckon is still there at the next bar."""
+
+    @property
+    @cached
+    def mean(self):
+        return self.candles[-8:, 2].mean()
+
+    @cached
+    def span(self, bars):
+        return np.ptp(self.candles[-bars:, 2])
+
+    def should_long(self):
+        return self.index % 4 == 3 or self.close < self.mean
+
+    def go_long(self):
+        self.buy = 20 / self.price, self.price
+
+    def on_open_position(self, order):
+        self.stop_loss = self.position.qty, self.position.entry_price - 3 * self.span(8)
+
+    def on_close_position(self, order, closed_trade):
+        self.vars["mean"] = self.mean
+
+    def update_position(self):
+        if self.index % 4 == 2 or self.close > self.position.entry_price + self.span(8) / 3:
+            self.liquidate()
+
+
 class Divides(BothWays):
     def before(self):
         if self.index == 8 and self.symbol == "ETH-USDT":
@@ -128,6 +158,7 @@ class AsksChance(BothWays):
 BUNDLED = ("TestIncreasedAndReducedCount", "Test31", "Test36", "Test45")
 CASES: dict[str, tuple[StrategyRun, tuple[str, int]]] = {
     "remembers": (StrategyRun("mine:Remembers", "15m", 10_000.0, 0.0015, "spot", ("1h",)), HOLES),
+    "caches": (StrategyRun("mine:Caches", "15m", 10_000.0, 0.001, "spot"), HOLES),
     "bothways": (StrategyRun("mine:BothWays", "5m", 10_000.0, 0.001, "futures", ("30m",)), WHOLE),
     "isolation": (StrategyRun("jesse.strategies.TestOptimizationIsolation:TestOptimizationIsolation", "3m", 10_000.0, 0.001, "spot"), WHOLE),
     **{
@@ -289,13 +320,22 @@ def test_killed_on_the_way_a_strategy_makes_the_trades_of_its_backtest(bench, ex
     assert rows == sorted(
         (t["qty"], t["entry_price"], t["exit_price"], t["fee"], t["pnl_usd"], t["exit_reason"]) for t in expected[name]
     )
+    if name == "caches":
+        with database.transaction() as cursor:
+            cursor.execute("SELECT count(*) FROM paper_checkpoints WHERE open_ms > %s", (MIDNIGHT,))
+            assert cursor.fetchone() > (0,), "what is cached and empty is no state"
     database.close()
+    if name in ("caches", "remembers"):
+        assert "no checkpoints" not in said
+        assert "checkpoint not used" not in said, said
     if name == "bothways":
+        assert "sell" in {t["fills"][0].side for t in expected[name]}
+        assert [t["side"] for t in found] == [
+            "short" if t["fills"][0].side == "sell" else "long" for t in expected[name]
+        ]
         assert "it keeps 'turns' in class BothWays" in said
         assert any(t["fills"][0].side == "sell" for t in expected[name]), "shorts"
     if name == "remembers":
-        assert "no checkpoint" not in said
-        assert "checkpoint not used" not in said, said
         assert any(len(t["fills"]) > 3 for t in expected[name]), "in parts"
         audit = json.loads(bench.sigil("audit", "--variant", name, "--json"))
         assert (audit["matched"], audit["differing"], audit["paper_only"], audit["backtest_only"]) == (
@@ -340,6 +380,46 @@ def test_a_strategy_that_raises_stops_its_session_with_one_sentence_every_time(b
         cursor.execute("SELECT equity_usd, cash_usd, open_positions FROM equity_snapshots ORDER BY at DESC LIMIT 1")
         assert cursor.fetchone() == (pytest.approx(10_000 + won), pytest.approx(10_000 + won), 0)
     database.close()
+
+
+def test_a_checkpoint_waits_while_something_is_cached_that_the_next_bar_decides_by(bench):
+    CASES["waitsforbar"] = CASES["caches"][0], WHOLE
+    # It enters at 04:00, and the checkpoint that is due a minute later could not hold what `on_open_position` asked for.
+    bench.sigil(*line("waitsforbar", "--finish", "2025-06-15T04:14", "--keep-open"))
+    database = open_database("waitsforbar", bench.project)
+
+    def kept() -> list[int]:
+        with database.transaction() as cursor:
+            cursor.execute("SELECT (open_ms - %s) / 60000 FROM paper_checkpoints", (MIDNIGHT,))
+            return [row[0] for row in cursor.fetchall()]
+
+    assert kept() == []
+    said = bench.sigil(*line("waitsforbar", "--finish", "2025-06-15T04:30", "--keep-open"))
+    assert "no checkpoints" not in said
+    assert kept() == [4 * 60 + 14]
+    database.close()
+
+
+def test_an_audit_does_not_call_changed_code_a_drift(bench):
+    CASES["edited"] = StrategyRun("edited:Edited", "5m", 10_000.0, 0.001, "futures"), FEW
+    file = bench.project.root / "edited.py"
+    begun = STRATEGIES.replace("class BothWays", "class Edited").replace("(BothWays)", "(Edited)")
+    file.write_text(begun)
+    bench.sigil(*line("edited", "--finish", "2025-06-15T02:00", "--keep-open"))
+    assert json.loads(bench.sigil("audit", "--variant", "edited", "--json"))["matched"] > 0
+    file.write_text(begun.replace("% 2 == 0", "% 2 == 1"))
+    said = bench.sigil("audit", "--variant", "edited", "--json", status=2)
+    assert said.strip().splitlines() == [
+        "error: the code of edited:Edited has changed since its paper session was begun, and cannot say what the session "
+        "should have done; put it back, or begin a new session with: sigil run paper --restart"
+    ]
+    database = open_database("edited", bench.project)
+    with database.transaction() as cursor:
+        cursor.execute("SELECT (SELECT count(*) FROM audits), (SELECT count(*) FROM alerts WHERE event = 'audit')")
+        assert cursor.fetchone() == (1, 0)
+    database.close()
+    file.write_text(begun)
+    bench.sigil("audit", "--variant", "edited")
 
 
 def test_a_strategy_that_asks_chance_is_found_out_when_it_is_started_again(bench):
@@ -420,3 +500,8 @@ def test_what_does_not_go_together_is_one_sentence(bench, arguments, says):
     assert len(said.strip().splitlines()) == 1
     assert says in said
     assert strategy_sessions(bench.project) == known, "a session that never began has no name"
+
+
+def test_the_help_says_under_which_name_a_session_runs(bench):
+    said = " ".join(bench.sigil("run", "paper", "--help").replace("│", " ").split())
+    assert "its class in small letters" in said

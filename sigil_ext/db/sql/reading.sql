@@ -14,6 +14,12 @@ SELECT id, 'paper_positions', symbol, status, opened_at, entry_price, qty, NULL,
 FROM paper_positions WHERE %(status)s::text IS NULL OR status = %(status)s
 ORDER BY opened_at, table_name, id
 
+-- name: adopted
+-- Of positions that a session found open: the stop that the newest such session gave each; it is not in their rows.
+SELECT DISTINCT ON (a ->> 'table', a ->> 'id') a ->> 'table', (a ->> 'id')::bigint, (a ->> 'stop')::float8, (a ->> 'stop_pct')::float8
+FROM paper_sessions AS s CROSS JOIN jsonb_array_elements(s.adopted) AS a
+WHERE a ? 'stop' AND a ? 'stop_pct' ORDER BY a ->> 'table', a ->> 'id', s.id DESC
+
 -- name: signal_of
 SELECT rule, close, highest_high, volume_ratio, rsi, score FROM signals
 WHERE symbol = %(symbol)s AND created_at = %(at)s AND acted ORDER BY id LIMIT 1

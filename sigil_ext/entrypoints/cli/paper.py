@@ -86,7 +86,11 @@ def _writable(context: click.Context, option: click.Parameter, file: Path | None
 )
 @click.option("--report-lines", is_flag=True, hidden=True)
 @strategy_options()
-@click.option("--name", metavar="NAME", help="Of the session of --strategy, and of its database.  [default: its class]")
+@click.option(
+    "--name",
+    metavar="NAME",
+    help="Of the session of --strategy, and of its database.  [default: its class in small letters]",
+)
 @set_option()
 def paper(
     variants: tuple[str, ...], every: bool, feed: str, candles: Path | None, start: str | None, finish: str | None,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NOTHING = "-"
 UNKNOWN = "a price that is not known"
+AT_ADOPTION = "at its adoption; a trail may have raised it since"
 
 
 @click.group()
@@ -98,22 +99,24 @@ def _print_list(variant: str, found: Listing) -> None:
         click.echo(f"variant {variant} has no such position" if found.left_out == 0 else f"{found.left_out} left out")
         return
     table = Table(title=f"variant {variant}, UTC", title_justify="left")
-    for head in ("id", "symbol", "status", "opened", "closed"):
+    for head in ("id", "symbol", "side", "status", "opened", "closed"):
         table.add_column(head, no_wrap=True)
     for head in ("entry", "stop", "trail", "price", "R", "P&L $", "MAE R", "MFE R", "scan"):
         table.add_column(head, justify="right", no_wrap=True)
     for p in found.positions:
         row = p.row
         table.add_row(
-            row.name, Text(row.symbol), Text(row.exit_reason or row.status), _when(row.opened_at), _when(row.closed_at),
-            number(row.entry_price), _number(row.stop_price), _trail(p), _number(p.price), _signed(p.r),
+            row.name, Text(row.symbol), p.side, Text(row.exit_reason or row.status), _when(row.opened_at),
+            _when(row.closed_at), number(row.entry_price), _number(row.stop_price) + "*" * p.at_adoption, _trail(p), _number(p.price), _signed(p.r),
             _signed(row.pnl_usd), _plain(row.mae_r), _plain(row.mfe_r),
             NOTHING if row.universe_id is None else str(row.universe_id), style="bold" if row.status == "open" else "",
         )  # fmt: skip
     console = wide_console()
     if not console.is_terminal:
-        console.width = 160
+        console.width = 170
     console.print(table)
+    if any(p.at_adoption for p in found.positions):
+        click.echo(f"* the stop {AT_ADOPTION}")
     superseded = f", {found.superseded} superseded" if found.superseded else ""
     more = f"; {found.left_out} older ones are left out, see --limit" if found.left_out else ""
     unpriced = f" without {found.unpriced} of which no price is known" if found.unpriced else ""
@@ -128,9 +131,9 @@ def _lines(found: Detail) -> list[tuple[str, str]]:
         ("position", f"{row.name} ({row.table})"),
         ("symbol", row.symbol),
         ("status", row.status + (f", position {row.kept_id} was kept open" if row.kept_id is not None else "")),
-        ("opened", f"{_when(row.opened_at)} UTC at {number(row.entry_price)}, {row.qty:g} coins"),
+        ("opened", f"{_when(row.opened_at)} UTC at {number(row.entry_price)}, {p.side}, {abs(row.qty):g} coins"),
         ("size", _size(p)),
-        ("stop", f"{_number(row.stop_price)}, {_plain(row.stop_pct)} % under the entry at first"),
+        ("stop", _stop(p)),
         ("trail", {True: "armed", False: "not armed", None: "not known"}[row.trail_armed]),
         ("ATR at entry", _number(row.atr_at_entry)),
         ("highest high", _number(row.high_water)),
@@ -162,10 +165,18 @@ def _lines(found: Detail) -> list[tuple[str, str]]:
     return lines
 
 
+def _stop(p: Position) -> str:
+    row = p.row
+    if row.stop_price is None:
+        return NOTHING
+    first = f"{_number(row.stop_price)}, {_plain(row.stop_pct)} % under the entry at first"
+    return f"{first}; {AT_ADOPTION}" if p.at_adoption else first
+
+
 def _size(p: Position) -> str:
     row = p.row
     if row.notional_usd is None:
-        return f"{row.qty * row.entry_price:.2f} USD"
+        return f"{abs(row.qty) * row.entry_price:.2f} USD"
     cap = ", the cap on size binds" if row.cap_bound else ""
     more = f", {row.increases} increases" if row.increases else ""
     return f"{row.notional_usd:.2f} USD, {_plain(row.risk_usd)} USD at risk{cap}{more}"
@@ -201,6 +212,7 @@ def _document(p: Position) -> dict[str, Any]:
         "id": row.name,
         "table": row.table,
         "symbol": row.symbol,
+        "side": p.side,
         "status": row.status,
         "opened_at": _iso(row.opened_at),
         "entry_price": row.entry_price,
@@ -212,6 +224,7 @@ def _document(p: Position) -> dict[str, Any]:
         "atr_at_entry": row.atr_at_entry,
         "stop_pct": row.stop_pct,
         "stop_price": row.stop_price,
+        "stop_at_adoption": p.at_adoption,
         "trail_armed": row.trail_armed,
         "high_water": row.high_water,
         "price": p.price,

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sigil_ext.bridge.records import Fill
 from sigil_ext.bridge.simulate import StrategyRun
 from sigil_ext.research import backtest_stats as stats
 from sigil_ext.research.backtest_report import build_report, compare_reports, differing_settings, refused_lines, verdict
@@ -69,6 +70,15 @@ def test_floats_of_a_trade_are_passed_on_to_the_last_bit(run, trade, baseline):
         odd.entry_price,
         odd.atr_at_entry,
     )
+
+
+def test_a_trade_says_its_side(run, trade, baseline):
+    def fills(*sides):
+        return [Fill("TST-USDT", 0, side, 50.0, 1.0) for side in sides]
+
+    trades = [trade(1.0, fills=fills("buy", "sell")), trade(1.0, fills=fills("sell", "buy")), trade(1.0)]
+    told = build_report(run(trades), baseline)["trades"]
+    assert [t["side"] for t in told] == ["long", "short", "long"]
 
 
 def test_totals_are_those_of_the_trades(report):
