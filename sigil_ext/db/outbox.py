@@ -53,6 +53,13 @@ class Outbox:
             cur.execute(_ALERTS["put"], values)
             return bool(cur.rowcount)
 
+    def last_key(self, event: str, prefix: str) -> str | None:
+        """Return the key of the latest alert of `event` whose key begins with `prefix`."""
+        with self.database.transaction() as cur:
+            cur.execute(_ALERTS["last_key"], {"event": event, "prefix": prefix})
+            row = cur.fetchone()
+            return None if row is None else str(row[0])
+
     def list(self, *, limit: int = 50, waiting: bool = False) -> list[StoredAlert]:
         """Return the latest alerts, newest first; `waiting`: only those that some channel still has to get."""
         with self.database.transaction() as cur:

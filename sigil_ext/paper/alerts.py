@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 
 from sigil_ext.bridge.paper_host import Ended
 from sigil_ext.db.minute_store import Operation
+from sigil_ext.db.outbox import Outbox
 from sigil_ext.db.strategy_store import Opened
 from sigil_ext.paper.feed import FeedEvent
 from sigil_ext.rules import messages
 from sigil_ext.rules.messages import Message
 from sigil_ext.rules.types import Entry, Protection, UniverseScan
+
+_OVER = " over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,6 @@ def alerts_of(
                 yield Alert("entry", at, _opening(op.args[0], downtime), key=key)
             case "trip":
                 yield Alert("breaker", at, messages.breaker(reason=op.args[2], by=op.args[1]), op.args[2])
-            case "save_scan":
-                scan: UniverseScan = op.args[0]
-                if scan.rows and not scan.accepted:
-                    reasons = Counter(row.reason for row in scan.rows)
-                    yield Alert("scan_empty", at, messages.scan_empty(at=scan.at, pool=len(scan.rows), reasons=reasons))
     for position, trade in ended:
         opened = datetime.fromtimestamp(trade.opened_at_ms / 1000, UTC)
         message = messages.exit_(
@@ -55,6 +53,40 @@ def alerts_of(
         )  # fmt: skip
         name = str(position) if position > 0 else f"{trade.symbol}:{opened.isoformat()}"
         yield Alert("exit", at, message, trade.exit_reason, f"exit:{session}:{name}")
+
+
+class EmptyScans:
+    """Whether people know that scans leave no symbol to enter: they are told when it begins, and when it is over.
+
+    What a session told stands in the keys of its alerts, so that one that goes on after a stop does not tell it again.
+    """
+
+    def __init__(self) -> None:
+        self._since: datetime | None = None
+
+    def recall(self, outbox: Outbox, session: int) -> None:
+        """Take up what the session told before."""
+        last = outbox.last_key("scan_empty", _scan_key(session, ""))
+        begun = last is not None and not last.endswith(_OVER)
+        self._since = datetime.fromisoformat(str(last).removeprefix(_scan_key(session, ""))) if begun else None
+
+    def alerts(self, operations: Sequence[Operation], session: int) -> Iterator[Alert]:
+        """Yield what a minute with these operations changes."""
+        for op in operations:
+            if op.kind != "save_scan":
+                continue
+            scan: UniverseScan = op.args[0]
+            pool, left = len(scan.rows), len(scan.accepted)
+            if self._since is None and pool and not left:
+                reasons = Counter(row.reason for row in scan.rows)
+                message = messages.scan_empty(at=scan.at, pool=pool, reasons=reasons)
+                yield Alert("scan_empty", scan.at, message, key=_scan_key(session, scan.at.isoformat()))
+                self._since = scan.at
+            elif self._since is not None and left:
+                message = messages.scan_filled(at=scan.at, pool=pool, accepted=left, since=self._since)
+                key = _scan_key(session, self._since.isoformat()) + _OVER
+                yield Alert("scan_empty", scan.at, message, key=key)
+                self._since = None
 
 
 def protection_alerts(
@@ -75,6 +107,10 @@ def feed_alerts(events: Sequence[FeedEvent]) -> Iterator[Alert]:
         if event.kind in ("stale", "halted") and event.symbol:
             at = datetime.fromtimestamp(event.at_ms / 1000, UTC)
             yield Alert("stale_symbol", at, Message(f"{event.symbol} is {event.kind}", event.detail))
+
+
+def _scan_key(session: int, since: str) -> str:
+    return f"scan_empty:{session}:{since}"
 
 
 def _opening(position: Opened, downtime: bool) -> Message:

@@ -18,9 +18,10 @@ from psycopg2.extensions import connection
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal, RecordedSession, Request
+from sigil_ext.db.outbox import Outbox
 from sigil_ext.errors import DatabaseUnavailable, LockHeld, UsageError
 from sigil_ext.instants import utc
-from sigil_ext.paper.alerts import Alert, alerts_of, feed_alerts, protection_alerts
+from sigil_ext.paper.alerts import Alert, EmptyScans, alerts_of, feed_alerts, protection_alerts
 from sigil_ext.paper.checkpoints import Checkpoints
 from sigil_ext.paper.conduct import Beginning, Conduct
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute, FeedEvent
@@ -61,6 +62,7 @@ class PaperSession:
         self._recorder = Recorder(database, conduct.feed, self._bar_ms)
         self._group = MinuteGroup(database, conduct.group)
         self._outage = FeedOutage(variant.name, conduct.feed, now)
+        self._empty_scans = EmptyScans()
         self._requests = Requests(self.journal, variant.name, conduct.feed)
         self._checkpoints = Checkpoints(self.journal, variant.name)
         self.processed = self.rebuilt = 0
@@ -293,6 +295,7 @@ class PaperSession:
             after: dict[str, Protection | None] = {s: self.store.protection(s) for s in touched}
             ident = self.recorded.id
             record.alerts += alerts_of(record.operations, record.ended, at, downtime=minute.downtime, session=ident)
+            record.alerts += self._empty_scans.alerts(record.operations, ident)
             record.alerts += protection_alerts(record.ended, touched, after, at)
             record.alerts += feed_alerts(record.events)
             record.alerts += self._outage.end(record.events, ident)
@@ -382,6 +385,7 @@ class PaperSession:
     def _recover(self) -> None:
         recorded = self.recorded
         self.journal.close_gaps()
+        self._empty_scans.recall(Outbox(self.database), recorded.id)
         closings = self.journal.closings(recorded)
         found = self.journal.checkpoint(recorded)
         self._whole = False

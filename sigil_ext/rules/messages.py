@@ -107,6 +107,14 @@ def scan_empty(*, at: datetime, pool: int, reasons: Mapping[str, int]) -> Messag
     )
 
 
+def scan_filled(*, at: datetime, pool: int, accepted: int, since: datetime) -> Message:
+    """A scan left symbols that may be entered, after scans since `since` that left none."""
+    return Message(
+        "the scan has symbols to enter again",
+        f"{_clock(at)} UTC, {accepted} of {_many(pool, 'symbol')} in the pool; none since {_clock(since)} UTC",
+    )
+
+
 def stale_symbol(*, symbol: str, last_candle: datetime | None, now: datetime) -> Message:
     """No candle of a symbol for too long: its entries are blocked."""
     seen = (

@@ -26,6 +26,7 @@ FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 HEALTHY_S = 300.0  # a session that lived this long died of something new: the waits begin anew
 STOP_PATIENCE_S = 60.0
+STOP_SAID_S = 5.0  # a session that ends its minute takes less
 WRONG_USE = 2
 ASKED_TO_END = (-signal.SIGTERM, 128 + signal.SIGTERM)
 ONCE = ("--fresh", "--restart")
@@ -92,7 +93,7 @@ async def _keep(
         began = time.monotonic()
         # Beginning anew is meant once: a session that died goes on.
         again = [a for a in arguments if a not in ONCE] if child.restarts else arguments
-        child.status, last_words = await _run(project, child, again, stop, progress)
+        child.status, last_words = await _run(project, child, again, stop, say, progress)
         if stop.is_set() and child.status in ASKED_TO_END:
             child.status = 0  # it had not begun yet
         if child.status == 0 or stop.is_set():
@@ -111,8 +112,9 @@ async def _keep(
 
 
 async def _run(
-    project: Project, child: Child, arguments: Sequence[str], stop: asyncio.Event, progress: Callable[[Child], None]
-) -> tuple[int, str]:
+    project: Project, child: Child, arguments: Sequence[str], stop: asyncio.Event, say: Callable[[str], None],
+    progress: Callable[[Child], None],
+) -> tuple[int, str]:  # fmt: skip
     """Run the session once; return its exit status and the last line it said on stderr."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "sigil_ext", "run", "paper", "--variant", child.variant, "--report-lines", *arguments,
@@ -129,10 +131,7 @@ async def _run(
     try:
         await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
-            process.terminate()
-            done, _ = await asyncio.wait({ended}, timeout=STOP_PATIENCE_S)
-            if not done:
-                process.kill()
+            await _end(process, ended, child.variant, say)
         status = await ended
         await heard
         return status, await words
@@ -141,6 +140,22 @@ async def _run(
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _end(
+    process: asyncio.subprocess.Process, ended: asyncio.Task[int], variant: str, say: Callable[[str], None], *,
+    said_s: float = STOP_SAID_S, patience_s: float = STOP_PATIENCE_S,
+) -> None:  # fmt: skip
+    """Ask a session to end, and kill one that does not within `patience_s`; after `said_s` a person is told of the wait."""
+    process.terminate()
+    done, _ = await asyncio.wait({ended}, timeout=said_s)
+    if done:
+        return
+    say(f"{variant}: has not ended yet (process {process.pid}); it is killed {patience_s:.0f} s after it was asked to")
+    done, _ = await asyncio.wait({ended}, timeout=patience_s - said_s)
+    if not done:
+        process.kill()
+        say(f"{variant}: did not end within {patience_s:.0f} s and was killed; it goes on with the same command")
 
 
 async def _hear(stream: asyncio.StreamReader, child: Child, progress: Callable[[Child], None]) -> None:

@@ -348,7 +348,7 @@ def test_pause_resume_trip_and_reset_are_done_shown_and_recorded(visit: Visit, s
     do(page, "Trip breaker", "five <b>losses</b> in a row")
     expect(page.locator("#state")).to_contain_text("five <b>losses</b> in a row")
     do(page, "Reset breaker", "it was the exchange")
-    expect(page.locator("#state")).to_contain_text("closed: entries may pass")
+    expect(page.locator("#state")).to_contain_text("armed: entries may pass")
     page.goto("/sigil/operations")
     acts = page.locator("#acts tbody")
     for act, reason in [

@@ -5,6 +5,9 @@ INSERT INTO alerts (at, event, reason, title, body, key)
 VALUES (%(at)s, %(event)s, %(reason)s, %(title)s, %(body)s, %(key)s)
 ON CONFLICT (key) DO NOTHING
 
+-- name: last_key
+SELECT key FROM alerts WHERE event = %(event)s AND starts_with(key, %(prefix)s) ORDER BY id DESC LIMIT 1
+
 -- name: without_delivery
 SELECT a.id, a.event, a.reason, c.channel
 FROM alerts AS a CROSS JOIN unnest(%(channels)s::text[]) AS c (channel)
