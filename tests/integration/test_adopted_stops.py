@@ -15,6 +15,8 @@ from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.paper.feed import ClosedMinute
 from sigil_ext.services import readings, readings_account
 from sigil_ext.settings.overlays import flatten, load_variant
+from tests.integration.panel.conftest import address_of, new_home
+from tests.panel_server import serving, write_env
 from tests.paper_history import FIRST_DAY
 
 START_MS = int(FIRST_DAY.timestamp() * 1000)
@@ -93,6 +95,17 @@ def test_the_api_knows_it_too_and_counts_what_is_at_risk(adopted, store):
     risk = readings_account.risk(store.database)
     assert risk.without_stop == 0
     assert risk.open_risk_usd == pytest.approx(sum(a.qty * (a.entry_price - a.stop) for a in adopted.values()))
+
+
+def test_the_panel_shows_it_and_says_of_when_it_is(adopted, store, tmp_path):
+    home = new_home(tmp_path)
+    write_env(home, {"baseline": address_of(store.database)})
+    with serving(home) as panel, panel.logged_in() as person:
+        for page in ("/sigil/", "/sigil/variant/baseline"):
+            said = person.get(page, follow_redirects=True).text
+            found = re.findall(r'<td class="num" title="at its adoption[^"]*">([^<]+)</td>', said)
+            shown = sorted(float(text) for text in found)
+            assert shown == pytest.approx(sorted(a.stop for a in adopted.values()), rel=1e-3), page
 
 
 def test_of_two_adoptions_the_newer_counts_and_a_stop_of_the_row_that_is_closed_stays(adopted, store, sigil, server):
