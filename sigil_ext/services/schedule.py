@@ -11,6 +11,7 @@ no longer processes minutes never ends one, and a scheduler that died never begi
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.errors import DatabaseUnavailable
@@ -50,19 +51,61 @@ log = structlog.get_logger("sigil.schedule")
 
 
 class LastingScheduler(AsyncIOScheduler):  # type: ignore[misc]
-    """A scheduler that outlives its job store.
+    """A scheduler that outlives its job store, and says in one line that it is lost and in one that it is back.
 
     APScheduler guards the question for due jobs and nothing after it: a database lost while a job's next run is written
-    ends its timer without a word, and no job ever runs again. Here it looks again.
+    ends its timer without a word, and no job ever runs again. Here it looks again. That question's own failure it logs at
+    every try, every 10 s; of a server that cannot be reached only the first is let through, as a line of ours.
     """
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lost_since: datetime | None = None
+        self._reached = True
+        # Its own, not the one that all schedulers share: the filter knows of this one's stores alone.
+        self._logger = logging.Logger("apscheduler.scheduler")
+        self._logger.parent = logging.getLogger("apscheduler")
+        self._logger.addFilter(self._worth_saying)
+
     def _process_jobs(self) -> float | None:
+        self._reached = True
         try:
             wait_s: float | None = super()._process_jobs()
         except SQLAlchemyError as lost:
-            log.error("job store lost", detail=str(lost).splitlines()[0][:200])
-            return float(self.jobstore_retry_interval)
+            wait_s = float(self.jobstore_retry_interval)
+            if _is_outage(lost):
+                self._lose(lost)
+            else:
+                self._reached = False
+                log.error("job store failed", detail=_first_line(lost))
+        if self._reached and self._lost_since is not None:
+            log.warning("job store back", lost_since=self._lost_since.isoformat())
+            self._lost_since = None
         return wait_s
+
+    def _worth_saying(self, record: logging.LogRecord) -> bool:
+        """Return whether a line of APScheduler is logged; one of a server that cannot be reached is said by `_lose`."""
+        error = next((a for a in record.args or () if isinstance(a, SQLAlchemyError)), None)
+        if error is None or not _is_outage(error):
+            return True
+        self._lose(error)
+        return False
+
+    def _lose(self, error: SQLAlchemyError) -> None:
+        self._reached = False
+        if self._lost_since is None:
+            self._lost_since = datetime.now(UTC)
+            log.error("job store lost", detail=_first_line(error))
+
+
+def _is_outage(error: SQLAlchemyError) -> bool:
+    """Return whether a server could not be reached, or was lost, as against a statement that it did not like."""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return lost or isinstance(error, OperationalError | InterfaceError)
+
+
+def _first_line(error: SQLAlchemyError) -> str:
+    return str(error).splitlines()[0][:200]
 
 
 class Jobs:
