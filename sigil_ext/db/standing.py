@@ -13,6 +13,7 @@ from sigil_ext.db.heartbeat import Heartbeat, HeartbeatRow
 from sigil_ext.db.journal import SESSION_LOCK
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.queries import load
+from sigil_ext.db.resting import resting
 from sigil_ext.rules.types import Breaker
 
 STATEMENT_LIMIT_S = 4
@@ -67,7 +68,7 @@ class Standing:
     """Where one variant stands; None is what was never written.
 
     `now` is the database's clock. `market_now` is the end of the last candle for a replay, else `now`: locks and today's
-    P&L are judged by it. `connected` says that a process holds the session's lock.
+    P&L are judged by it. `connected` says that a process holds the session's lock. `rests`: why nothing is expected of it.
     """
 
     now: datetime
@@ -92,6 +93,7 @@ class Standing:
     incidents: tuple[Incident, ...]
     audit: Audit | None
     probed_at: datetime | None
+    rests: str | None
 
 
 def read_standing(database: Database) -> Standing:
@@ -139,6 +141,7 @@ def read_standing(database: Database) -> Standing:
             incidents=incidents,
             audit=Audit(*audit) if audit else None,
             probed_at=probed[0] if probed else None,
+            rests=resting(database, heartbeat, connected=connected),
         )
 
 

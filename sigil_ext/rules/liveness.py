@@ -2,11 +2,12 @@
 is work: scans that end, minutes that are processed.
 
 Pure. Silence is never taken for health: what was never written, and what was written in the future, is a finding. Start
-at `findings`; docs/liveness.md explains every kind.
+at `findings`, and at `rest` for sessions of which nothing is expected; docs/liveness.md explains every kind.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, Protocol
@@ -87,6 +88,30 @@ def findings(view: Beat | None, now: datetime, limits: Limits = DEFAULT_LIMITS) 
         verb = "stopped on purpose" if view.state == "stopped" else "brought to its end"
         stale = [Finding("stopped", f"the session was {verb} at {_at(view.updated_at)}; nothing runs since")]
     return [*_future(view, now, limits), *stale]
+
+
+def rest(view: Beat, *, connected: bool, traded_live: bool = False, retired_at: datetime | None = None) -> str | None:
+    """Return why nothing is expected of a session any more, None when it has to be alive.
+
+    Only for sessions of a person's own: the variants that trade are always expected.
+
+    Args:
+        connected: a process holds the session's lock. traded_live: the name was ever on a live feed, so that an ended
+            recording is not the whole of it. retired_at: when a person said that nothing is expected; what beats
+            later is expected again.
+    """
+    if connected:
+        return None
+    if retired_at is not None and view.updated_at <= retired_at:
+        return f"retired at {_at(retired_at)}: nothing is expected of it until it is started again"
+    if view.state == "ended" and view.feed == "replay" and not traded_live:
+        return f"its recording ended at {_at(view.updated_at)}: nothing is expected of it"
+    return None
+
+
+def without_silence(found: Sequence[Finding]) -> list[Finding]:
+    """Return what remains wrong with a session at rest: a clock that was moved, not that nothing runs."""
+    return [finding for finding in found if finding.kind == "clock"]
 
 
 def clock_skew(now: datetime, here: datetime, limits: Limits = DEFAULT_LIMITS) -> Finding | None:

@@ -80,11 +80,11 @@ class ProtectionEvent:
 
 @dataclass(frozen=True, slots=True)
 class OperatorAct:
-    """One act upon a variant's breaker, pause or protections: who did what, when and why."""
+    """One act upon a variant's breaker, pause, protections or whole session: who did what, when and why."""
 
     at: datetime
     actor: str
-    act: Literal["trip", "reset", "pause", "resume", "cooldown", "ban", "lift"]
+    act: Literal["trip", "reset", "pause", "resume", "cooldown", "ban", "lift", "retire"]
     symbol: str | None
     reason: str
 

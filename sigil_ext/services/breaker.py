@@ -32,7 +32,7 @@ class Breakers:
 
     def trip(self, reason: str) -> Breaker:
         """Block entries until a person resets the breaker. Latching: tripped already, the first reason stays."""
-        return self.store.trip(at=self.now(), actor=actor(), reason=_demand(reason))
+        return self.store.trip(at=self.now(), actor=actor(), reason=demand_reason(reason))
 
     def reset(self, reason: str) -> Breaker:
         """Let entries through again.
@@ -40,21 +40,21 @@ class Breakers:
         Raises:
             UsageError: the breaker has not tripped, or no reason is given.
         """
-        reason = _demand(reason)
+        reason = demand_reason(reason)
         if not self.store.breaker().tripped:
             raise UsageError(f"the breaker of variant '{self.store.variant}' has not tripped: nothing to reset")
         return self.store.reset(at=self.now(), actor=actor(), reason=reason)
 
     def pause(self, reason: str) -> Breaker:
         """Block entries until a person resumes."""
-        reason = _demand(reason)
+        reason = demand_reason(reason)
         if self.store.breaker().paused:
             raise UsageError(f"variant '{self.store.variant}' is paused already; sigil resume ends it")
         return self.store.pause(at=self.now(), actor=actor(), reason=reason)
 
     def resume(self, reason: str) -> Breaker:
         """End a pause. A tripped breaker stays tripped."""
-        reason = _demand(reason)
+        reason = demand_reason(reason)
         if not self.store.breaker().paused:
             raise UsageError(f"variant '{self.store.variant}' is not paused: nothing to resume")
         return self.store.resume(at=self.now(), actor=actor(), reason=reason)
@@ -106,7 +106,7 @@ def act_on(names: Sequence[str], act: Act, reason: str) -> Outcome:
         UsageError: one of them is unknown or for research only, or there is no reason: nothing was done; or a single one
             was named and stands so already.
     """
-    reason = _demand(reason)
+    reason = demand_reason(reason)
     run, stands, sentence, _ = _ACTS[act]
 
     def do(breakers: Breakers, outcome: Outcome) -> Breaker:
@@ -140,7 +140,12 @@ def _each(names: Sequence[str], do: Callable[[Breakers, Outcome], Breaker]) -> O
     return outcome
 
 
-def _demand(reason: str) -> str:
+def demand_reason(reason: str) -> str:
+    """Return the reason as it can be stored.
+
+    Raises:
+        UsageError: there is none.
+    """
     if not reason.strip():
         raise UsageError("this needs a reason, it is stored with the act: --reason '...'")
     return storable(reason)

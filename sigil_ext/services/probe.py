@@ -1,6 +1,6 @@
 """The probe: one run over all variants, from outside of them. One that cannot be reached keeps it from no other.
 
-    exit status  0  every variant is alive
+    exit status  0  every variant is alive, or nothing is expected of it
                  1  a variant is stale, hung, stuck or stopped, or clocks differ
                  2  wrong use (the command line's own)
                  3  a database cannot be read
@@ -20,13 +20,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
+from sigil_ext.db import resting
+from sigil_ext.db.heartbeat import Heartbeat
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.probe_log import ProbeLog
 from sigil_ext.errors import SigilError, UnknownVariant, UsageError
 from sigil_ext.rules.liveness import Finding, probe_gap
 from sigil_ext.services.alerts import channels_of
+from sigil_ext.services.breaker import demand_reason
 from sigil_ext.services.outage import database_lost
 from sigil_ext.services.probe_files import Outage, ProbeFiles
 from sigil_ext.services.probe_look import DEADLINE_S, Look, look_at, unreached
-from sigil_ext.services.protections import utc_now
+from sigil_ext.services.protections import actor, utc_now
+from sigil_ext.services.status import readable
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS
 from sigil_ext.settings.project import Project, find_project
@@ -105,6 +111,33 @@ def probe(
         problem = f"no trace of this run could be left in {files.home}: {error.strerror or error}"
         run = replace(run, problems=(*run.problems, problem))
     return run
+
+
+def retire(variant: str, reason: str, project: Project | None = None) -> None:
+    """Expect nothing of a session of the user's own until it beats again; a row says who did it and why.
+
+    Raises:
+        UsageError: one of the four that trade, which are always expected, or an unknown one; it never began; it runs, or
+            holds positions that somebody has to watch.
+    """
+    project = project or find_project()
+    reason = demand_reason(reason)
+    _targets([variant], project)
+    if variant in TRADED_VARIANTS:
+        raise UsageError(
+            f"'{variant}' is one of the four that trade, of which the probe always expects a session; where fewer of them "
+            "run, name those to it: sigil probe --variant NAME"
+        )
+    database = readable(variant, project)
+    if ProbeLog(database).session_connected():
+        raise UsageError(f"the session '{variant}' runs; stop it first")
+    if Heartbeat(database).read() is None:
+        raise UsageError(f"the session '{variant}' never began, and the probe does not ask for it")
+    if held := len(PostgresStore(database).open_positions()):
+        raise UsageError(
+            f"'{variant}' holds open positions ({held}); close them first: sigil flatten --variant {variant} --reason '...'"
+        )
+    resting.retire(database, actor=actor(), reason=reason)
 
 
 def _targets(variants: Sequence[str], project: Project) -> dict[str, bool]:
@@ -219,7 +252,8 @@ def _document(look: Look) -> dict[str, Any]:
     times = ("last_scan_start", "last_scan_end", "last_candle", "last_write", "now")
     return {
         "place": look.place,
-        "alive": not any(f.kind != "probe_gap" for f in look.findings),
+        "alive": not look.rests and not any(f.kind != "probe_gap" for f in look.findings),
+        "rests": look.rests,
         "findings": [{"kind": f.kind, "detail": f.detail, "trips": f.trips} for f in look.findings],
         "process": look.process or None,
         "heartbeat": None if beat is None else {

@@ -20,6 +20,7 @@ from sigil_ext.db.incidents import Incidents
 from sigil_ext.db.outbox import Outbox
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.probe_log import ProbeLog
+from sigil_ext.db.resting import resting
 from sigil_ext.errors import DatabaseUnavailable, SettingsError, SigilError
 from sigil_ext.notify.sender import Sender
 from sigil_ext.rules import liveness, messages
@@ -28,6 +29,7 @@ from sigil_ext.rules.types import Breaker
 from sigil_ext.services.alerts import channels_of
 from sigil_ext.services.outage import database_back
 from sigil_ext.services.probe_files import Outage
+from sigil_ext.services.probe_gap import gap_telling
 from sigil_ext.settings.environment import DatabaseAddress, database_name, load_environment
 from sigil_ext.settings.project import Project
 
@@ -48,6 +50,8 @@ class Look:
     findings: tuple[Finding, ...]
     reached: bool = True
     heartbeat: HeartbeatRow | None = None
+    rests: str | None = None
+    """Why nothing is expected of it: its recording ended, or a person retired it."""
     process: str = ""
     """Where something is stale: whether a process is still there."""
     breaker: Breaker | None = None
@@ -65,7 +69,8 @@ class Look:
 def look_at(
     variant: str, project: Project, *, trip: bool, outage: Outage | None, here: datetime, optional: bool = False
 ) -> Look | None:
-    """Look at `variant` and do what its state asks for. None for an `optional` variant that never traded.
+    """Look at `variant` and do what its state asks for. None for an `optional` variant that never traded; one that did
+    may rest.
 
     Args:
         trip: trip the breaker where a finding asks for it. outage: what is known of the database not answering before.
@@ -79,11 +84,18 @@ def look_at(
         if optional and not exists(database.address):
             return None
         log = ProbeLog(database)
-        look = _read(log, variant, outage, here)
+        look = _read(log, variant, outage, here, may_rest=optional)
         if optional and look.heartbeat is None:
             return None
         look = _tripped(log, look, trip=trip)
-        look = _noted(log, look, outage, began)
+        if any(f.kind == "probe_gap" for f in look.findings):
+            with gap_telling(project, variant, here) as telling:
+                look = _noted(log, look, outage, began, tell_gap=telling.due)
+                if telling.due and not look.problems:
+                    telling.note()
+            look = replace(look, problems=(*look.problems, *telling.problems))
+        else:
+            look = _noted(log, look, outage, began)
         return _delivered(database, project, look, here)
     except (DatabaseUnavailable, SettingsError) as error:
         return unreached(variant, place, str(error))
@@ -109,14 +121,17 @@ def _find(project: Project, variant: str) -> Database:
     return Database(variant, DatabaseAddress(server.host, server.port, server.user, server.password, name, EMBEDDED))
 
 
-def _read(log: ProbeLog, variant: str, outage: Outage | None, here: datetime) -> Look:
+def _read(log: ProbeLog, variant: str, outage: Outage | None, here: datetime, *, may_rest: bool) -> Look:
     with log.bounded():
         row = Heartbeat(log.database).read()
         now = row.now if row else log.clock()
         previous = log.last_run()
         connected = log.session_connected()
         breaker = PostgresStore(log.database).breaker()
+        rests = resting(log.database, row, connected=connected) if may_rest else None
     found = liveness.findings(row, now)
+    if rests:
+        found, outage = liveness.without_silence(found), None
     extra = [
         liveness.clock_skew(now, here),
         liveness.probe_gap(previous, now),
@@ -124,7 +139,8 @@ def _read(log: ProbeLog, variant: str, outage: Outage | None, here: datetime) ->
     ]
     process = _process(row, connected=connected) if found else ""
     everything = (*found, *(f for f in extra if f is not None))
-    return Look(variant, log.database.address.place, everything, heartbeat=row, process=process, breaker=breaker)
+    place = log.database.address.place
+    return Look(variant, place, everything, heartbeat=row, rests=rests, process=process, breaker=breaker)
 
 
 def _process(row: HeartbeatRow | None, *, connected: bool) -> str:
@@ -151,14 +167,14 @@ def _tripped(log: ProbeLog, look: Look, *, trip: bool) -> Look:
     return replace(look, breaker=after, tripped_now=True)
 
 
-def _noted(log: ProbeLog, look: Look, outage: Outage | None, began: float) -> Look:
+def _noted(log: ProbeLog, look: Look, outage: Outage | None, began: float, *, tell_gap: bool = False) -> Look:
     """Write the trace, open and close incidents, and put what has to be told into the outbox: all or nothing."""
     try:
         with log.bounded():
             told = [
                 *_incident(log, look, "probe:stale", [f for f in look.findings if f.kind not in _APART]),
                 *_incident(log, look, "probe:clock_skew", [f for f in look.findings if f.kind == "clock_skew"]),
-                *_gap(log, look),
+                *(_gap(log, look) if tell_gap else []),
             ]
             log.note_run(
                 host=socket.gethostname(),
@@ -186,13 +202,16 @@ def _incident(log: ProbeLog, look: Look, key: str, found: Sequence[Finding]) -> 
     was = next((i for i in incidents.all() if i.key == key), None)
     if was is None:
         return []
-    title = "probe: well again"
+    rests = look.rests if key == "probe:stale" else None
+    title = "probe: nothing is expected of it any more" if rests else "probe: well again"
     after = (
         "the breaker has tripped: entries are blocked until a person resets it"
         if tripped
         else "entries are not blocked"
     )
     body = f"since {was.opened_at:%Y-%m-%d %H:%M} UTC it was: {was.detail}\n{after}"
+    if rests:
+        body = f"{rests}\n{body}"
     return [title] if incidents.resolve(key, event="probe", title=title, body=body) else []
 
 

@@ -26,7 +26,7 @@ from sigil_ext.settings.strategies import known_sessions
 
 LIMIT_S = 8.0
 ALERT_OVERDUE = timedelta(minutes=15)
-Life = Literal["alive", "stale", "dead", "stopped", "ended", "never started", "not known"]
+Life = Literal["alive", "stale", "dead", "stopped", "ended", "retired", "never started", "not known"]
 T = TypeVar("T")
 
 
@@ -151,6 +151,8 @@ def _life(s: Standing) -> Life:
     beat = s.heartbeat
     if beat is None:
         return "never started"
+    if s.rests and beat.state != "ended":
+        return "retired"
     if beat.state in ("ended", "stopped") and not s.connected:
         return "ended" if beat.state == "ended" else "stopped"
     if not s.connected:
@@ -159,7 +161,8 @@ def _life(s: Standing) -> Life:
 
 
 def _problems(s: Standing, life: Life) -> list[str]:
-    found = [finding.detail for finding in liveness.findings(s.heartbeat, s.now)]
+    silent = liveness.findings(s.heartbeat, s.now)
+    found = [finding.detail for finding in (liveness.without_silence(silent) if s.rests else silent)]
     if life == "dead":
         found.insert(0, "no process holds the session's lock: it died, or was killed")
     if s.open_positions and life not in ("alive", "stale"):

@@ -11,6 +11,7 @@ from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_o
 from sigil_ext.errors import SigilError, UsageError
 from sigil_ext.services.probe import ProbeRun
 from sigil_ext.services.probe import probe as run_probe
+from sigil_ext.services.probe import retire as retire_session
 from sigil_ext.services.probe_look import Look
 
 
@@ -18,13 +19,27 @@ from sigil_ext.services.probe_look import Look
 @variant_option(multiple=True)
 @click.option("--all", "every", is_flag=True, help="Every variant that trades on paper; the default.")
 @click.option("--no-trip", is_flag=True, help="Trip no breaker; findings are told and noted all the same.")
+@click.option(
+    "--retire", metavar="NAME", help="Do not look, but note that nothing is expected of a session of your own."
+)
+@click.option("--reason", help="Why it is retired; stored with the act.")
 @json_option()
-def probe(variants: tuple[str, ...], every: bool, no_trip: bool, as_json: bool) -> None:
+def probe(
+    variants: tuple[str, ...], every: bool, no_trip: bool, retire: str | None, reason: str | None, as_json: bool
+) -> None:
     """See whether every variant is alive, trip the breakers of those that are not, and tell of it once.
 
-    Exit status: 0 all alive; 1 a variant is stale; 3 a database cannot be read; 4 all alive, but the probe itself had not
+    Exit status: 0 all alive, or nothing is expected of them; 1 a variant is stale; 3 a database cannot be read; 4 all alive, but the probe itself had not
     been running; 5 the probe could not trip a breaker, tell a person or leave its trace; 2 wrong use.
     """
+    if retire is not None:
+        if variants or every or no_trip or as_json:
+            raise UsageError("--retire goes with --reason alone: it does not look")
+        retire_session(retire, reason or "")
+        click.echo(f"{retire} is retired: the probe expects nothing of it until it is started again")
+        return
+    if reason is not None:
+        raise UsageError("--reason belongs to --retire NAME")
     if every and variants:
         raise UsageError("--all and --variant exclude each other; give one of them")
     try:
@@ -51,7 +66,8 @@ def _show(run: ProbeRun) -> None:
     for look in run.looks:
         beat = look.heartbeat
         times = (beat.last_scan_end, beat.last_candle, beat.last_write) if beat else (None, None, None)
-        alive = "yes" if all(f.kind == "probe_gap" for f in look.findings) else "NO"
+        well = all(f.kind == "probe_gap" for f in look.findings)
+        alive = ("rests" if look.rests else "yes") if well else "NO"
         table.add_row(look.variant, alive, *(_when(at) for at in times), _breaker(look))
     console = wide_console()
     console.print(table)
@@ -63,7 +79,7 @@ def _show(run: ProbeRun) -> None:
 
 
 def _lines(look: Look) -> list[str]:
-    found = [f.detail for f in look.findings]
+    found = [*([look.rests] if look.rests else []), *(f.detail for f in look.findings)]
     process = [look.process] if look.process else []
     tripped = ["breaker tripped by this run"] if look.tripped_now else []
     return [*found, *process, *tripped, *(f"could not: {p}" for p in look.problems)]
@@ -72,7 +88,7 @@ def _lines(look: Look) -> list[str]:
 def _breaker(look: Look) -> str:
     if look.breaker is None:
         return "-"
-    return "tripped" if look.breaker.tripped else "closed"
+    return "tripped" if look.breaker.tripped else "armed"
 
 
 def _when(at: datetime | None) -> str:
