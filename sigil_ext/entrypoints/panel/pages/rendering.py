@@ -28,7 +28,15 @@ from sigil_ext.services.status import begins
 NOTHING = "–"
 LIVE_EVERY_MS = 4000
 COLOURS = 6
-LIFE_TONE = {"alive": "good", "stale": "bad", "dead": "bad", "stopped": "warn", "ended": "", "retired": "", "never started": ""}
+LIFE_TONE = {
+    "alive": "good",
+    "stale": "bad",
+    "dead": "bad",
+    "stopped": "warn",
+    "ended": "",
+    "retired": "",
+    "never started": "",
+}
 
 # Frames hold saved research pages only, which bring a policy of their own: see research.py.
 POLICY = (
