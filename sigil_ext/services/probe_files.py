@@ -3,6 +3,7 @@
     storage/probe/last.json    the last run: when, where, what it found; rewritten by each run, whole or not at all
     storage/probe/state.json   databases that do not answer, and since when: their breakers may have to trip when they do again
     storage/probe/lock         held while the state is read and written
+    storage/probe/gap.json     who was told that the probe had not been running, and when; gap.lock is held meanwhile
 
 Who was told of an outage is kept by services/outage.py. A file that cannot be read as what it should be is put aside and
 said. Start at `ProbeFiles`.
@@ -15,7 +16,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,13 +72,29 @@ class ProbeFiles:
         kept = {variant: asdict(outage) for variant, outage in sorted(outages.items())}
         self._write("state.json", {"outages": kept})
 
+    def gap_told(self) -> tuple[datetime, frozenset[str]] | None:
+        """Return when people were last told that the probe had not been running, and by which channels."""
+        document = self._read("gap.json")
+        if document is None:
+            return None
+        at, channels = document.get("at"), document.get("channels")
+        told = _time(at) if isinstance(at, str) else None
+        if told is None or not isinstance(channels, list):
+            self._put_aside("gap.json")
+            return None
+        return told, frozenset(str(name) for name in channels)
+
+    def note_gap(self, at: datetime, channels: Iterable[str]) -> None:
+        """Remember that they were told at `at`, by `channels`."""
+        self._write("gap.json", {"at": at, "channels": sorted(channels)})
+
     @contextlib.contextmanager
-    def locked(self) -> Iterator[bool]:
+    def locked(self, name: str = "lock", limit_s: float = LOCK_LIMIT_S) -> Iterator[bool]:
         """Hold the lock of the state; False if another probe held it for too long, and then the state is left alone."""
         self._make_home()
-        handle = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(self.home / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            yield _lock(handle)
+            yield _lock(handle, limit_s)
         finally:
             os.close(handle)
 
@@ -115,8 +132,8 @@ class ProbeFiles:
             fresh.unlink(missing_ok=True)
 
 
-def _lock(handle: int) -> bool:
-    deadline = time.monotonic() + LOCK_LIMIT_S
+def _lock(handle: int, limit_s: float) -> bool:
+    deadline = time.monotonic() + limit_s
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -90,8 +90,9 @@ def look_at(
         look = _tripped(log, look, trip=trip)
         if any(f.kind == "probe_gap" for f in look.findings):
             with gap_telling(project, variant, here) as telling:
+                before = look.problems
                 look = _noted(log, look, outage, began, tell_gap=telling.due)
-                if telling.due and not look.problems:
+                if telling.due and look.problems == before:
                     telling.note()
             look = replace(look, problems=(*look.problems, *telling.problems))
         else:

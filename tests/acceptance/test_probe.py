@@ -682,6 +682,66 @@ def test_a_probe_that_had_not_been_running_says_so_by_the_databases_row_and_tell
     assert probed.trips() == []
 
 
+@pytest.fixture
+def probed_two(
+    probed: Probed, new_database: Callable[..., Database], migrated_template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Probed, Probed]]:
+    """Baseline and moderate, which were probed 16 minutes ago and live."""
+    other = new_database("moderate", migrated_template)
+    monkeypatch.setenv("SIGIL_DATABASE_URL_MODERATE", other.address.url().get_secret_value())
+    both = probed, Probed(probed.project, other, probed._sigil)
+    for one in both:
+        one.beat()
+    look_at_both(probed, 0)
+    sleep_of_the_probe(both)
+    yield both
+    other.close()
+
+
+def look_at_both(probed: Probed, status: int) -> dict[str, Any]:
+    return probed.run("--variant", "baseline", "--variant", "moderate", status=status)
+
+
+def sleep_of_the_probe(both: tuple[Probed, Probed]) -> None:
+    for one in both:
+        one.execute("UPDATE probe_runs SET at = at - interval '16 min'")
+
+
+def test_the_databases_of_two_variants_notice_the_same_gap_and_a_person_is_told_once(
+    probed_two: tuple[Probed, Probed], mailbox: Mailbox
+) -> None:
+    document = look_at_both(probed_two[0], 4)
+    assert [kinds(look) for look in document["variants"].values()] == [["probe_gap"]] * 2
+    (title,) = [title for one in probed_two for title in one.alerts()]
+    assert "the probe itself was not running" in title
+    assert len(mailbox.messages) == 1
+    kept = probed_two[0].project.storage / "probe" / "gap.json"
+    told = json.loads(kept.read_text())
+    told["at"] = (datetime.fromisoformat(told["at"]) - timedelta(minutes=16)).isoformat()
+    kept.write_text(json.dumps(told))
+    sleep_of_the_probe(probed_two)
+    look_at_both(probed_two[0], 4)
+    assert len(mailbox.messages) == 2, "the next one is another one"
+
+
+def test_a_gap_is_told_by_the_channels_of_each_variant_once(
+    probed_two: tuple[Probed, Probed], mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIGIL_ALERT_URLS_MODERATE", f"{mailbox.url}another")
+    look_at_both(probed_two[0], 4)
+    assert [len(one.alerts()) for one in probed_two] == [1, 1]
+    assert len(mailbox.messages) == 2
+
+
+def test_a_gap_is_told_where_nobody_can_say_who_was_told(probed_two: tuple[Probed, Probed], mailbox: Mailbox) -> None:
+    (probed_two[0].project.storage / "probe" / "gap.json").write_text("{")
+    document = look_at_both(probed_two[0], 5)
+    assert len(mailbox.messages) == 1
+    said = [problem for look in document["variants"].values() for problem in look["problems"]]
+    assert len(said) == 1
+    assert "gap.json could not be read and was put aside" in said[0]
+
+
 def test_a_probe_that_had_not_been_running_says_so_by_the_file_of_this_machine(probed: Probed) -> None:
     probed.beat()
     probed.probe(status=0)
