@@ -37,6 +37,7 @@ Reading = Literal[
     "minutes_of_symbol",
     "last_minute_of_symbol",
     "sampled_minutes",
+    "minutes_from_to",
     "minutes_span",
     "clock",
     "schema",

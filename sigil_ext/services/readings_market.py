@@ -6,6 +6,7 @@ Reads only, and never a whole month of every symbol: of a minute only the wanted
 from __future__ import annotations
 
 import threading
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from sigil_ext.errors import UsageError
 from sigil_ext.instants import utc
 
 MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
 TIMEFRAMES: Mapping[str, int] = {"1m": 1, "5m": 5, "15m": 15, "1h": 60, "4h": 240, "1d": 1440}
 MOST_MINUTES = 45_000  # a month
 NEWEST_MINUTES = 15
@@ -176,34 +178,54 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
     sessions = rows(database, "last_session")
     if not sessions or sessions[0][2] is None:
         return None
-    number, symbols = sessions[0][:2]
+    number, symbols, _, cash, adopted, cost_pct = sessions[0]
     first, last = rows(database, "minutes_span", id=number)[0]
     step = max((last - first) // points, MINUTE_MS)
+    bought = _closes(database, number, len(symbols), first, min(first + HOUR_MS, last), oldest=True)
+    if np.isnan(bought).all():
+        return None
     sampled = rows(database, "sampled_minutes", id=number, since=first, until=last, step=step)
-    bought = np.full(len(symbols), np.nan)
-    price = np.full(len(symbols), np.nan)
-    curve = []
+    price, curve = bought.copy(), []
     for open_ms, packed in sampled:
         candles = _candles(packed)
-        places = candles[:, 0].astype(np.int64)
-        price[places] = candles[:, 2]
-        bought = np.where(np.isnan(bought), price, bought)
-        if not np.isnan(bought).all():
-            curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
-    if not curve:
-        return None
-    wallet = rows(database, "equity", first=utc(curve[0][0]), last=utc(curve[-1][0]), step=max(step / 1000, 60.0))
-    times = np.array([_ms(row[0]) for row in wallet], dtype=np.int64)
-    usd = [float(row[1]) for row in wallet]
-
-    def earned(at_ms: int) -> float | None:
-        place = int(np.searchsorted(times, at_ms, side="right")) - 1
-        return (usd[place] / usd[0] - 1) * 100 if place >= 0 and usd[0] > 0 else None
-
-    told = tuple(BenchmarkPoint(utc(at), pool, earned(at)) for at, pool in curve)
+        price[candles[:, 0].astype(np.int64)] = candles[:, 2]
+        if open_ms == last:
+            newest = _closes(database, number, len(symbols), max(last - HOUR_MS, first), last, oldest=False)
+            price = np.where(np.isnan(newest), price, newest)
+        curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
+    began = _began_with(cash, adopted, cost_pct, dict(zip(symbols, bought.tolist(), strict=True)))
+    since, until = utc(curve[0][0]), utc(curve[-1][0])
+    known = rows(database, "equity", first=since, last=until, step=max(step / 1000, 60.0))
+    times = [curve[0][0], *(_ms(row[0]) for row in known)]
+    usd = [began, *(float(row[1]) for row in known)]
+    earned = [(usd[bisect_right(times, at) - 1] / began - 1) * 100 if began else None for at, _ in curve]
+    told = tuple(BenchmarkPoint(utc(at), pool, own) for (at, pool), own in zip(curve, earned, strict=True))
     return Benchmark(
-        database.variant, number, len(symbols), told[0].at, told[-1].at, told[-1].pool_pct, told[-1].variant_pct, told
+        database.variant, number, len(symbols), since, until, told[-1].pool_pct, told[-1].variant_pct, told
     )
+
+
+def _closes(
+    database: Database, session: int, count: int, since: int, until: int, *, oldest: bool
+) -> NDArray[np.float64]:
+    """Return the oldest or newest close of each symbol in minutes that open in [since, until], NaN where there is none."""
+    closes = np.full(count, np.nan)
+    minutes = rows(database, "minutes_from_to", id=session, since=since, until=until)
+    for _, packed in reversed(minutes) if oldest else minutes:
+        candles = _candles(packed)
+        closes[candles[:, 0].astype(np.int64)] = candles[:, 2]
+    return closes
+
+
+def _began_with(
+    cash: float | None, adopted: Sequence[Mapping[str, Any]], cost_pct: float | None, prices: Mapping[str, float]
+) -> float:
+    """Return the wallet at the end of a session's first minute, USD: its cash and what it found open; 0: not known."""
+    held = 0.0
+    for position in adopted:
+        price = prices.get(position["symbol"], np.nan)
+        held += position["qty"] * (position["entry_price"] if np.isnan(price) else price)
+    return (cash or 0.0) + held * (1 - (cost_pct or 0.0) / 100)
 
 
 def _candles(packed: Any) -> NDArray[np.float64]:

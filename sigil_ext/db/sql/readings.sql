@@ -96,7 +96,8 @@ FROM generate_series(%(first)s::timestamptz, %(last)s::timestamptz, %(step)s * i
 CROSS JOIN LATERAL (SELECT at, equity_usd, cash_usd, positions_usd, open_positions FROM equity_snapshots
                     WHERE at <= t AND at >= %(first)s ORDER BY at DESC LIMIT 1) AS e
 UNION
-SELECT at, equity_usd, cash_usd, positions_usd, open_positions FROM equity_snapshots WHERE at = %(last)s
+(SELECT at, equity_usd, cash_usd, positions_usd, open_positions FROM equity_snapshots
+ WHERE at <= %(last)s AND at >= %(first)s ORDER BY at DESC LIMIT 1)
 ORDER BY at
 
 -- name: drawdown
@@ -141,8 +142,10 @@ SELECT pnl_usd FROM (
 ORDER BY closed_at DESC LIMIT %(limit)s
 
 -- name: last_session
--- The newest session, its pool and the last minute it recorded.
-SELECT id, symbols, (SELECT max(open_ms) FROM paper_minutes AS m WHERE m.session_id = s.id)
+-- The newest session, its pool, the last minute it recorded; its cash at the start and the open positions that it found.
+SELECT id, symbols, (SELECT max(open_ms) FROM paper_minutes AS m WHERE m.session_id = s.id),
+       coalesce(cash_usd, (settings ->> 'sizing.starting_balance')::double precision), adopted,
+       (settings ->> 'costs.fee_pct')::double precision + (settings ->> 'costs.slippage_pct')::double precision
 FROM paper_sessions AS s ORDER BY id DESC LIMIT 1
 
 -- name: last_session_settings
@@ -184,6 +187,10 @@ CROSS JOIN LATERAL (SELECT open_ms, candles FROM paper_minutes
 UNION
 SELECT open_ms, candles FROM paper_minutes WHERE session_id = %(id)s AND open_ms = %(until)s
 ORDER BY open_ms
+
+-- name: minutes_from_to
+SELECT open_ms, candles FROM paper_minutes
+WHERE session_id = %(id)s AND open_ms >= %(since)s AND open_ms <= %(until)s ORDER BY open_ms
 
 -- name: minutes_span
 SELECT min(open_ms), max(open_ms) FROM paper_minutes WHERE session_id = %(id)s

@@ -205,6 +205,18 @@ def test_the_benchmark_is_the_pool_bought_at_the_first_minute(panel, recorded):
     assert found["points"][0]["pool_pct"] == 0
 
 
+def test_the_benchmark_is_the_same_however_many_points_are_asked_for(panel, recorded):
+    found = [
+        panel.get("/benchmarks", params={"variant": RECORDED, "points": points}).json()["data"][0]
+        for points in (2, 3, 7, 200, 500)
+    ]
+    (last,) = rows(recorded, "SELECT equity_usd FROM equity_snapshots ORDER BY at DESC LIMIT 1")
+    (began,) = rows(recorded, "SELECT cash_usd FROM paper_sessions")
+    assert found[0]["variant_pct"] == pytest.approx((last[0] / began[0] - 1) * 100)
+    assert len({(f["variant_pct"], f["pool_pct"], f["since"], f["until"]) for f in found}) == 1
+    assert {(f["points"][0]["variant_pct"], f["points"][0]["pool_pct"]) for f in found} == {(0.0, 0.0)}
+
+
 def test_the_universe_says_why_for_every_symbol(panel, recorded):
     (scan,) = panel.get("/universe", params={"variant": RECORDED}).json()["data"]
     assert {r["symbol"] for r in scan["rows"]} == {"TST-USDT", "LISTA-USDT", "BID-USDT"}
@@ -295,7 +307,8 @@ def test_the_document_names_every_route_and_the_pages_show_it(panel):
     document = panel.get("/openapi.json").json()
     written = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     for path in document["paths"]:
-        assert f"`{path.removeprefix(API)}`" in written or f"{path.removeprefix(API)}`: `pause`" in written, path
+        shown = path.rpartition("/")[2] if "/acts/" in path else path.removeprefix(API)
+        assert f"`{shown}`" in written, path
     for kind in KINDS:
         assert f"`{kind}`" in written
     for path in LISTS:
