@@ -1,5 +1,6 @@
 // Live parts: the page is fetched again every few seconds, and each [data-live] part that changed takes the place of the
-// old one. Whatever the reader is doing there stays: an open <details>, the focus, a scrolled table, a text selection.
+// old one. Whatever the reader is doing there stays: an open <details>, the focus, a scrolled table. A part with selected
+// text is kept, too, but dimmed, and says from when it is.
 // A part that is not there any more (its database is away) stays, dimmed; one that was not there before brings the whole
 // page anew. When the server goes away the page says so and dims; it comes back by itself. A page of an error asks nothing.
 
@@ -12,10 +13,14 @@ let asking = null;
 let lostSince = null;
 let failures = 0;
 const shown = new Map();
+const trueAt = new Map(); // when the server last said what a part shows
 
 export function startLive() {
   if (Number(document.body.dataset.liveEvery) === 0) return;
-  for (const part of document.querySelectorAll("[data-live]")) shown.set(part.id, part.outerHTML);
+  for (const part of document.querySelectorAll("[data-live]")) {
+    shown.set(part.id, part.outerHTML);
+    trueAt.set(part.id, clockOf(document));
+  }
   document.addEventListener("visibilitychange", () => {
     if (!document.hidden) refreshNow();
   });
@@ -74,13 +79,25 @@ function show(fresh) {
   for (const part of parts) {
     const old = document.getElementById(part.id);
     const markup = part.outerHTML;
-    if (!old || shown.get(part.id) === markup || inUse(old)) continue;
+    const same = shown.get(part.id) === markup;
+    if (!old) continue;
+    if (!same && inUse(old)) {
+      old.dataset.held = `As of ${trueAt.get(part.id)}: it changed since, and is kept while text in it is selected.`;
+      continue;
+    }
+    delete old.dataset.held;
+    trueAt.set(part.id, clockOf(fresh));
+    if (same) continue;
     shown.set(part.id, markup);
     replace(old, document.importNode(part, true));
   }
   const clock = fresh.getElementById("live-state");
   if (clock) document.getElementById("live-state").replaceChildren(...document.importNode(clock, true).childNodes);
   document.body.dataset.csrf = fresh.body.dataset.csrf ?? "";
+}
+
+function clockOf(page) {
+  return page.getElementById("live-state")?.textContent.trim();
 }
 
 function inUse(part) {
