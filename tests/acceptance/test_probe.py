@@ -792,6 +792,14 @@ def test_one_look_that_fails_or_hangs_keeps_nobody_from_the_others() -> None:
     assert late == {"hangs"}
 
 
+def test_a_breaker_has_one_name_in_every_table(probed: Probed, sigil: Callable[..., Any]) -> None:
+    probed.beat()
+    for command in (("probe",), ("breaker", "status")):
+        said = sigil(*command, "--variant", "baseline", project=probed.project)
+        assert said.status == 0
+        assert "armed" in said.out
+
+
 # --- use ------------------------------------------------------------------------------------------------------------
 
 
