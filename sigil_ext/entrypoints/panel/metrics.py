@@ -29,7 +29,10 @@ router = APIRouter(include_in_schema=False)
 
 # name after sigil_ -> what it is, how it is read off a variant; None is left out of the answer
 GAUGES: dict[str, tuple[str, Callable[[VariantView], float | None]]] = {
-    "alive": ("1 while the session lives and gets on.", lambda v: v.life == "alive"),
+    "alive": (
+        "1 while the session lives and gets on; 0 also where the database does not answer.",
+        lambda v: v.life == "alive",
+    ),
     "problems": ("How many things are wrong with the variant.", lambda v: len(v.problems)),
     "scan_age_seconds": ("Since the end of the last scan, by the database's clock.", lambda v: v.heartbeat.scan_age_s),
     "candle_age_seconds": ("Since the end of the last candle processed.", lambda v: v.heartbeat.candle_age_s),
@@ -98,6 +101,8 @@ def _families(answers: Iterable[Answer[tuple[VariantView, float]]], hub: Hub) ->
         for answer in known:
             if answer.value is not None and (value := read(answer.value[0])) is not None:
                 family.add_metric([answer.variant], float(value))
+            elif answer.value is None and name == "alive":  # what cannot be seen is not taken for well
+                family.add_metric([answer.variant], 0.0)
         yield family
     for name, what, value in (
         ("listeners", "Listeners of the stream of events.", hub.listeners),

@@ -260,13 +260,28 @@ def test_results_of_research_stand_on_the_shelf_without_their_paths(panel):
 
 
 def test_figures_for_prometheus_are_those_of_the_api(panel):
-    text = panel.get("/sigil/metrics").text
     variants = {v["variant"]: v for v in panel.get("/variants").json()["data"]}
+    text = panel.get("/sigil/metrics").text
     for name, key in (("equity_usd", "equity_usd"), ("open_positions", "open_positions"), ("pnl_usd", "pnl_usd")):
         assert f'sigil_{name}{{variant="{RECORDED}"}} {float(variants[RECORDED][key])!r}' in text
     assert 'sigil_database_up{variant="moderate"} 0.0' in text
+    assert 'sigil_alive{variant="moderate"} 0.0' in text
+    assert 'sigil_equity_usd{variant="moderate"}' not in text
     assert 'sigil_panel_request_seconds_count{method="GET",route="/sigil/api/v1/variants",status="2xx"}' in text
     assert TOKEN not in text
+
+
+def test_what_the_dashboard_for_grafana_says_of_now_is_no_older():
+    import json
+
+    panels = json.loads((ROOT / "scripts" / "grafana" / "sigil.json").read_text())["panels"]
+    of_now = [panel for panel in panels if panel["type"] != "timeseries"]
+    assert [panel["title"] for panel in of_now] == [
+        "Alive", "Database answers", "Breaker tripped", "Entries paused", "Since the last scan",
+    ]  # fmt: skip
+    for panel in of_now:
+        assert all(target["instant"] and not target["range"] for target in panel["targets"]), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["noValue"] == "no data"
 
 
 def test_every_gauge_is_on_the_dashboard_for_grafana_and_nothing_else_is():
