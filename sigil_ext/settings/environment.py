@@ -103,8 +103,11 @@ class Environment(BaseSettings):
     @field_validator("api_token", "api_act_token")
     @classmethod
     def _own_token(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and value.get_secret_value() in _EXAMPLE_TOKENS:
+        text = "" if value is None else value.get_secret_value()
+        if text in _EXAMPLE_TOKENS:
             raise ValueError("still is the example's; make one with: openssl rand -hex 32")
+        if not (text.isascii() and text.isprintable() and text == text.strip()):
+            raise ValueError("holds characters that no header carries as they are; make one with: openssl rand -hex 32")
         return value
 
     def database(self, variant: str) -> DatabaseAddress | None:

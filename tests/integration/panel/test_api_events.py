@@ -6,6 +6,7 @@ import json
 import socket
 import time
 from base64 import b64encode
+from collections import deque
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -115,6 +116,30 @@ def test_numbers_have_no_hole_and_a_listener_that_comes_back_gets_what_it_missed
     with listening(panel, f"?stream={stream}&after={last}") as again:
         assert [e["seq"] for e in heard(again, 4)] == [e["seq"] for e in all_of_it]
     assert panel.get("/events", params={"stream": "of-yesterday", "after": last}).json()["data"]["lost"]
+
+
+def test_a_listener_that_comes_back_too_late_is_told_what_it_cannot_have_any_more(panel, own):
+    store = PostgresStore(own)
+    with listening(panel) as steady:
+        assert steady.hello["lost"] is False
+        name, last = steady.hello["stream"], steady.hello["seq"]
+        stream = panel.app.state.hub._stream
+        stream.kept = deque(stream.kept, maxlen=2)  # as if thousands had happened
+        try:
+            for symbol in ("KKK-USDT", "LLL-USDT"):
+                enter(store, symbol)
+            heard(steady, 4)
+            with listening(panel, f"?stream={name}&after={last}") as late:
+                end = late.hello["seq"]
+                assert late.hello["lost"] is True
+                assert [(e["prev"], e["seq"]) for e in heard(late, 2)] == [(end - 2, end - 1), (end - 1, end)]
+            with listening(panel, f"?stream={name}&after={end - 2}") as in_time:
+                assert in_time.hello["lost"] is False
+                assert [(e["prev"], e["seq"]) for e in heard(in_time, 1)] == [(end - 2, end - 1)]
+        finally:
+            stream.kept = deque(stream.kept, maxlen=KEPT)
+    with listening(panel, f"?stream=of-yesterday&after={last}") as another:
+        assert another.hello["lost"] is True
 
 
 def test_a_filter_passes_over_and_its_numbers_still_show_a_gap(panel, own):

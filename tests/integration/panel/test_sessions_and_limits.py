@@ -234,6 +234,11 @@ def test_a_long_password_logs_in_too(settings_of_nobody, own, tmp_path):
         ("/candles?Variant=baseline", "Variant", "timeframe"),
         ("/openapi.json?x=", "x", "takes none"),
         ("/trades?since=2026-01-06&until=2026-01-05", "until", "2026-01-05 00:00 UTC is before since"),
+        *[
+            (f"/{path}?symbol=TST-USDT", "symbol", "there is: ")
+            for path in ("audits", "universe/scans", "alerts", "probes")
+        ],
+        ("/events?kind=position_opend", "kind.0", "did you mean 'position_opened'?"),
     ],
 )
 def test_a_parameter_that_is_unknown_or_cannot_be_is_refused_with_what_can(small, path, name, said):
@@ -252,12 +257,35 @@ def test_acts_and_listeners_take_no_unknown_parameters_either(small, own):
 
 
 @pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("?variant=baselin", "unknown variant 'baselin'; did you mean 'baseline'?"),
+        ("?kind=act&kind=position_opend", "there is no kind 'position_opend'; did you mean 'position_opened'?"),
+        ("?kind=" + "%F0%9F%92%A5" * 60, "there is no kind '💥"),
+        ("?after=41", "stream and after go together"),
+        ("?stream=9f2c", "stream and after go together"),
+        *[(f"?stream=9f2c&after={after}", "after: has to be the number") for after in ("-1", "1" + "0" * 30, "x", "")],
+    ],
+)
+def test_a_listener_who_would_hear_nothing_for_ever_or_miss_some_is_told_so(small, query, said):
+    with socket(small, query=query, additional_headers=bearer(TOKEN)) as link, pytest.raises(ConnectionClosed) as ended:
+        link.recv(PATIENCE_S)
+    assert ended.value.rcvd.code == 4422
+    assert ended.value.rcvd.reason.startswith(said)
+
+
+def test_events_of_a_variant_that_is_unknown_are_no_empty_list(small):
+    answer = small.get("/events?variant=nope")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "unknown_variant")
+
+
+@pytest.mark.parametrize(
     ("content", "field", "said"),
     [
         (b"{", "body", "body: is not JSON"),
         (b"", "body", "body: is empty; it has to be a JSON object"),
         (b"{}", "reason", "reason: field required"),
-        (b'{"reason": "x"}', "symbol", "symbol: ban needs one"),
+        (b'{"reason": "x"}', "symbol", "symbol: field required"),
         ('{"symbol": "TST-USDT", "reason": "fine \u202eltr"}'.encode(), "reason", "direction of writing"),
     ],
 )
@@ -269,11 +297,69 @@ def test_a_body_that_is_wrong_is_refused_with_what_is_wrong(small, content, fiel
     assert said in answer.json()["error"]["message"]
 
 
-def test_to_flatten_nothing_is_answered_without_a_process(small, monkeypatch):
+@pytest.fixture
+def no_process(monkeypatch):
     async def never(*_):
         raise AssertionError("a process was started")
 
     monkeypatch.setattr("sigil_ext.entrypoints.panel.api.acts.close_apart", never)
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "trip", "reset", "flatten", "close", "lift", "ban"])
+def test_an_act_refuses_what_it_would_not_use(small, own, no_process, act):
+    of_a_symbol = act in ("close", "lift", "ban")
+    taken = {"reason": "close only ACH"} | ({"symbol": "ACH-USDT"} if of_a_symbol else {})
+    wrong = [("when", None, "not permitted")]
+    if not of_a_symbol:
+        wrong.append(("symbol", "ACH-USDT", "this act takes none; close, ban and lift do"))
+    if act != "ban":
+        wrong.append(("hours", 5, "this act takes none; ban does"))
+    before = acts_of(own)
+    for field, value, said in wrong:
+        answer = small.post(f"/variants/baseline/acts/{act}", taken | {field: value})
+        assert answer.status_code == 422, answer.text
+        assert answer.json()["error"]["field"] == field
+        assert said in answer.json()["error"]["message"]
+    assert acts_of(own) == before
+
+
+def acts_of(database) -> int:
+    with database.transaction() as cur:
+        cur.execute("SELECT count(*) FROM operator_acts")
+        return cur.fetchone()[0]
+
+
+def test_null_is_as_good_as_left_out(small, no_process):
+    body = {"reason": "the end of the day", "symbol": None, "hours": None}
+    answer = small.post("/variants/baseline/acts/flatten", body)
+    assert (answer.status_code, answer.json()["data"]["outcome"]) == (200, "nothing was open")
+
+
+def test_an_act_that_there_is_not_is_answered_with_those_there_are(small):
+    answer = small.post("/variants/baseline/acts/flaten", {"reason": "x"})
+    assert answer.status_code == 404
+    assert "flatten" in answer.json()["error"]["message"]
+    assert small.post("/variants/baseline/acts/flaten", {"reason": "x"}, token=None).status_code == 401
+
+
+def test_the_document_says_of_each_act_what_its_body_takes(small):
+    document = small.get("/openapi.json").json()
+    takes = {}
+    for path, by in document["paths"].items():
+        if "/acts/" in path:
+            name = by["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+            body = document["components"]["schemas"][name]
+            assert body["additionalProperties"] is False
+            real = {field for field, schema in body["properties"].items() if schema.get("type") != "null"}
+            takes[path.rpartition("/")[2]] = (real, set(body["required"]))
+    of_all, of_one = ({"reason"}, {"reason"}), ({"reason", "symbol"}, {"reason", "symbol"})
+    assert takes == {
+        **dict.fromkeys(("pause", "resume", "trip", "reset", "flatten"), of_all), "close": of_one, "lift": of_one,
+        "ban": ({"reason", "symbol", "hours"}, {"reason", "symbol"}),
+    }  # fmt: skip
+
+
+def test_to_flatten_nothing_is_answered_without_a_process(small, no_process):
     answer = small.post("/variants/baseline/acts/flatten", {"reason": "the end of the day"})
     assert (answer.status_code, answer.json()["data"]["outcome"]) == (200, "nothing was open")
 

@@ -125,6 +125,8 @@ def test_no_secret_is_ever_shown(project):
         ("APP_PORT=70000", "APP_PORT: input should be less than or equal to 65535"),
         ("SIGIL_API_TOKEN=choose-one", "SIGIL_API_TOKEN: still is the example's; make one with: openssl rand -hex 32"),
         ("SIGIL_API_ACT_TOKEN=choose-another", "SIGIL_API_ACT_TOKEN: still is the example's"),
+        ("SIGIL_API_TOKEN=geheim-für-alle", "SIGIL_API_TOKEN: holds characters that no header carries as they are"),
+        ('SIGIL_API_ACT_TOKEN=" geheim"', "SIGIL_API_ACT_TOKEN: holds characters that no header carries as they are"),
     ],
 )
 def test_what_cannot_be_read_is_named_by_its_key_and_never_by_its_value(project, line, sentence):

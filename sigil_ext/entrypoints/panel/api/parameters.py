@@ -137,18 +137,22 @@ class Paging:
 
 def _paging(
     span: Annotated[Span, Depends(_span)],
-    symbol: Symbol = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Rows a page.")] = 100,
     cursor: Annotated[str | None, Query(max_length=200, description="meta.next of the page before.")] = None,
 ) -> Paging:
     return Paging(
-        Window(symbol=symbol, since=span.since, until=span.until, limit=limit),
+        Window(since=span.since, until=span.until, limit=limit),
         Cursor.decode(cursor) if cursor is not None else None,
     )
 
 
+def _paging_of_symbol(paging: Annotated[Paging, Depends(_paging)], symbol: Symbol = None) -> Paging:
+    return replace(paging, window=replace(paging.window, symbol=symbol))
+
+
 AskedSpan = Annotated[Span, Depends(_span)]
 AskedPage = Annotated[Paging, Depends(_paging)]
+AskedPageOfSymbol = Annotated[Paging, Depends(_paging_of_symbol)]
 
 
 async def page(

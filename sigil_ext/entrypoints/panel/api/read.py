@@ -13,6 +13,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.entrypoints.panel.api.envelope import Envelope, answer
 from sigil_ext.entrypoints.panel.api.parameters import (
     AskedPage,
+    AskedPageOfSymbol,
     AskedSpan,
     Symbol,
     Variant,
@@ -78,7 +79,7 @@ async def one_variant(context: Context, variant: VariantInPath) -> Response:
 @router.get("/positions", response_model=Envelope[list[PositionView]])
 async def positions(
     context: Context,
-    asked: AskedPage,
+    asked: AskedPageOfSymbol,
     variant: Variants = None,
     status: Literal["open", "closed", "superseded", "all"] = "open",
     exit_reason: ExitReason = None,
@@ -91,7 +92,7 @@ async def positions(
 
 @router.get("/trades", response_model=Envelope[list[PositionView]])
 async def trades(
-    context: Context, asked: AskedPage, variant: Variants = None, exit_reason: ExitReason = None
+    context: Context, asked: AskedPageOfSymbol, variant: Variants = None, exit_reason: ExitReason = None
 ) -> Response:
     """Closed positions, newest exit first."""
     return await page(
@@ -113,7 +114,11 @@ async def risk(context: Context, variant: Variants = None) -> Response:
 
 @router.get("/signals", response_model=Envelope[list[SignalView]])
 async def signals(
-    context: Context, asked: AskedPage, variant: Variants = None, acted: bool | None = None, reason: Reason = None
+    context: Context,
+    asked: AskedPageOfSymbol,
+    variant: Variants = None,
+    acted: bool | None = None,
+    reason: Reason = None,
 ) -> Response:
     """Entry signals and what became of them."""
     return await page(context, variant, asked, lambda d, w: readings.signals(d, w, acted=acted, reason=reason))
@@ -156,7 +161,7 @@ async def protections(context: Context, variant: Variants = None, active: bool |
 
 
 @router.get("/protections/events", response_model=Envelope[list[ProtectionEventView]])
-async def protection_events(context: Context, asked: AskedPage, variant: Variants = None) -> Response:
+async def protection_events(context: Context, asked: AskedPageOfSymbol, variant: Variants = None) -> Response:
     """What happened to protections: who did what, when and why."""
     return await page(context, variant, asked, readings.protection_events)
 
@@ -186,7 +191,7 @@ async def alerts(context: Context, asked: AskedPage, variant: Variants = None) -
 
 
 @router.get("/acts", response_model=Envelope[list[ActView]])
-async def acts(context: Context, asked: AskedPage, variant: Variants = None) -> Response:
+async def acts(context: Context, asked: AskedPageOfSymbol, variant: Variants = None) -> Response:
     """Acts of persons and of the system, with who, when and why."""
     return await page(context, variant, asked, readings.acts)
 

@@ -3,32 +3,38 @@
 A listener proves itself by an Authorization header, by the session cookie of this origin, or within `PROOF_S` by its first
 message, {"type": "auth", "token": "..."}; never in the address. It is told, as JSON:
 
-    {"type": "hello", "stream": "...", "seq": 41, "heartbeat_s": 15}
+    {"type": "hello", "stream": "...", "seq": 41, "lost": false, "heartbeat_s": 15}
     {"type": "event", "seq": 42, "prev": 41, "variant": "...", "kind": "...", "at": "...", "data": {...}}
     {"type": "ping", "stream": "...", "seq": 42}          every `HEARTBEAT_S`
 
 `prev` is the number of the event before it that this listener was to get: if it is not the last one that arrived, some are
 missing, and GET /events?stream=...&after=<last one that arrived> has them. With `?stream=&after=` on the websocket the
-missed ones come first. A listener that does not keep up is let go with code 4408; nobody else notices.
+missed ones come first; `lost` in hello says that some of them are gone, or that the stream is another one by now. A
+listener that does not keep up is let go with code 4408; nobody else notices.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, WebSocket
+from pydantic import AfterValidator, WithJsonSchema
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from sigil_ext.entrypoints.panel.api.envelope import Envelope, answer
 from sigil_ext.entrypoints.panel.api.parameters import Variants, demand_known
 from sigil_ext.entrypoints.panel.auth import UNAUTHORIZED, Refused, identify, keys_of
+from sigil_ext.entrypoints.panel.context import PanelContext, context_of
 from sigil_ext.entrypoints.panel.hub import Hub, hub_of
-from sigil_ext.services.events import KINDS, Event
+from sigil_ext.errors import UsageError, hint
+from sigil_ext.services.events import KINDS, Event, Stream
 
 PROOF_S = 5.0
 HEARTBEAT_S = 15.0
@@ -36,13 +42,23 @@ SEND_S = 10.0
 WAITING = 4000  # events: a burst of a few looks, for one who reads all the time
 MOST_LISTENERS = 500
 LONGEST_MESSAGE = 4096
+MOST_OF_A_REASON = 123  # bytes that a close frame carries
 TOO_SLOW, UNKNOWN, TOO_MANY, TOO_BIG = 4408, 4422, 4429, 1009
 PARAMETERS = ("variant", "kind", "stream", "after")
 
+
 router = APIRouter()
 socket_router = APIRouter()
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"there is no kind '{kind}'; {hint(kind, KINDS)}")
+    return kind
+
+
 Kinds = Annotated[
-    list[Annotated[str, Query(pattern=r"^[a-z_]{1,40}$")]] | None,
+    list[Annotated[str, AfterValidator(_known_kind), WithJsonSchema({"type": "string", "enum": list(KINDS)})]] | None,
     Query(alias="kind", max_length=40, description=f"Only these kinds; repeatable. Known: {', '.join(KINDS)}."),
 ]
 
@@ -71,6 +87,8 @@ async def events(
     limit: Annotated[int, Query(ge=1, le=1000)] = 500,
 ) -> Response:
     """The events after a number, oldest first. The stream begins when somebody first asks for it."""
+    for name in variant or ():
+        context_of(request).demand(name)
     found = await hub_of(request.app.state).stream()
     if stream is not None and stream != found.name:
         return answer(EventsView(found.name, found.last, True, found.last, ()))
@@ -94,24 +112,58 @@ async def listen(socket: WebSocket) -> None:
     if not known and not await _proves_itself(socket):
         await _close(socket, UNAUTHORIZED, "this needs a token")
         return
-    asked = socket.query_params
     try:
-        demand_known(asked, PARAMETERS)
-    except Refused as error:
-        await _close(socket, UNKNOWN, error.sentence)
+        asked = _Asked.of(socket.query_params, context_of(socket))
+    except (Refused, UsageError, ValueError) as error:
+        await _close(socket, UNKNOWN, str(error))
         return
-    listener = _Listener(frozenset(asked.getlist("variant")), frozenset(asked.getlist("kind")))
+    listener = _Listener(asked.variants, asked.kinds)
     stream, leave = await hub.listen(listener.hear)
     try:
-        missed: Sequence[Event] = ()
-        after = asked.get("after", "")
-        if after.isascii() and after.isdigit() and len(after) < 19 and asked.get("stream") == stream.name:
-            missed, _ = stream.after(int(after), stream.last)
-        hello = {"type": "hello", "stream": stream.name, "seq": stream.last, "heartbeat_s": HEARTBEAT_S}
-        listener.begin(stream.last, missed, int(after) if missed else stream.last)
+        missed, lost = asked.missed(stream)
+        hello = {
+            "type": "hello", "stream": stream.name, "seq": stream.last, "lost": lost, "heartbeat_s": HEARTBEAT_S,
+        }  # fmt: skip
+        listener.begin(stream.last, missed, missed[0].seq - 1 if missed else stream.last)
         await _serve(socket, listener, hello, hub)
     finally:
         leave()
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a listener wants to hear, and where it left off."""
+
+    variants: frozenset[str]
+    kinds: frozenset[str]
+    stream: str | None
+    after: int
+
+    @classmethod
+    def of(cls, given: QueryParams, context: PanelContext) -> _Asked:
+        """Return what stands in the address.
+
+        Raises:
+            Refused, UsageError, ValueError: a parameter or a value is none; in silence it would hear nothing, or miss some.
+        """
+        demand_known(given, PARAMETERS)
+        variants, kinds = given.getlist("variant"), given.getlist("kind")
+        for name in variants:
+            context.demand(name)
+        for kind in kinds:
+            _known_kind(kind)
+        stream, after = given.get("stream"), given.get("after")
+        if (stream is None) != (after is None):
+            raise ValueError("stream and after go together: the stream's name and the last number that arrived")
+        if after is not None and not re.fullmatch("[0-9]{1,18}", after):
+            raise ValueError("after: has to be the number of the last event that arrived, 0 or more")
+        return cls(frozenset(variants), frozenset(kinds), stream, int(after or 0))
+
+    def missed(self, stream: Stream) -> tuple[Sequence[Event], bool]:
+        """Return the events since it left off that are still kept, and whether others are gone."""
+        if self.stream is None:
+            return (), False
+        return stream.after(self.after, stream.last) if self.stream == stream.name else ((), True)
 
 
 async def _proves_itself(socket: WebSocket) -> bool:
@@ -226,6 +278,6 @@ async def _close(socket: WebSocket, code: int, reason: str) -> None:
         return
     try:
         async with asyncio.timeout(1):
-            await socket.close(code, reason)
+            await socket.close(code, reason.encode()[:MOST_OF_A_REASON].decode(errors="ignore"))
     except (TimeoutError, RuntimeError, WebSocketDisconnect):
         return
