@@ -43,6 +43,7 @@ class Ended(NamedTuple):
     """A position that was closed, and the trade it became."""
 
     position_id: int
+    """Its number in micro_positions; below zero for a row of the earlier bot's book, whose numbers are others."""
     trade: Trade
 
 
@@ -271,7 +272,7 @@ class PaperHost:
         return ended
 
     def _leave_adopted(self, symbol: str, price: float, reason: ExitReason, at_ms: int) -> Ended:
-        number = self.adopted.open[symbol].id
+        number, table = self.adopted.open[symbol].id, self.adopted.open[symbol].table
         self.host.add_cash(self.adopted.proceeds(symbol, price))
         trade = self.adopted.leave(symbol, price, reason, at_ms)
         self._found_trades.append(trade)
@@ -282,7 +283,7 @@ class PaperHost:
             until = at + timedelta(hours=settings.guard.cooldown_hours) if rests else None
             exit = Exit(number, symbol, at, price, reason, trade.fee, trade.pnl_usd)
             self._store.close(exit, settings.ban, until)
-        return Ended(number, trade)
+        return Ended(number if table == "micro_positions" else -number, trade)
 
     def _note_excursions(self, before: Mapping[str, Holding], open_ms: int, candles: Mapping[str, Row]) -> list[Ended]:
         """Follow the extremes of every position held through this minute, and measure those that ended in it."""

@@ -138,8 +138,19 @@ def test_open_rows_of_the_earlier_bot_are_adopted_or_closed_as_stale_and_none_is
         cursor.execute("SELECT id FROM micro_positions")
         rows = cursor.fetchall()
     realized = Journal(database).realized()
-    said = done(command(empty_project, *LINE, "--variant", "baseline", "--keep-open"))
+    said = done(command(empty_project, *LINE, "--variant", "baseline", "--keep-open", "--alerts"))
     with database.transaction() as cursor:
+        # Rows of both books may have one number: each exit is told, and measured in its own row.
+        cursor.execute(
+            "SELECT symbol FROM micro_positions WHERE closed_at > '2025-06-01'"
+            " UNION ALL SELECT symbol FROM paper_positions WHERE closed_at > '2025-06-01'"
+        )
+        left = cursor.fetchall()
+        cursor.execute("SELECT count(*) FROM alerts WHERE event = 'exit'")
+        assert cursor.fetchone() == (len(left),)
+        cursor.execute("SELECT p.id, m.id FROM paper_positions AS p JOIN micro_positions AS m USING (id)"
+                       " WHERE p.closed_at > '2025-06-01' AND m.closed_at > '2025-06-01'")  # fmt: skip
+        assert cursor.fetchall(), "two that ended have one number"
         cursor.execute("SELECT open_positions, equity_usd, cash_usd FROM equity_snapshots ORDER BY at DESC LIMIT 1")
         count, equity, cash = cursor.fetchone()
         assert f" trades, {count} open, equity {equity:.2f} USD, cash {cash:.2f} USD; " in said
