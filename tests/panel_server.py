@@ -53,6 +53,12 @@ class Panel:
             yield client
 
     @property
+    def cookie(self) -> str:
+        """The name of the cookie of a login here."""
+        name: str = self.app.state.keys.cookie_name
+        return name
+
+    @property
     def websocket(self) -> str:
         return self.base.replace("http://", "ws://") + f"{API}/events"
 

@@ -212,7 +212,7 @@ def main(folder: Path, rounds: int) -> None:
             table(took)
         with httpx.Client(base_url=base, trust_env=False, headers={"Origin": base}) as client:
             client.post("/sigil/login", json={"password": "bench"})
-            cookie = {"Cookie": f"sigil_session={client.cookies['sigil_session']}"}
+            cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
         print("--- pages, one client, until the last byte")
         table(asyncio.run(ask(base, PAGES, rounds, 1, cookie)))
         print("--- pages in Chromium, nothing in its cache")

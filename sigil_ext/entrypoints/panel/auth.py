@@ -34,7 +34,6 @@ from sigil_ext.entrypoints.panel.context import context_of
 from sigil_ext.entrypoints.panel.sessions import EndedSessions, own_key
 from sigil_ext.settings.project import Project
 
-COOKIE = "sigil_session"
 CSRF_HEADER = "X-Sigil-CSRF"
 SESSION_S = 7 * 24 * 3600
 LOGIN_PATH = "/sigil/login"
@@ -74,7 +73,10 @@ class Keys:
         self._password_token = token_of(password) if password else None
         self._token, self._act_token = token or None, act_token or None
         self._ended = EndedSessions(project)
-        self._key = hashlib.sha256(own_key(project) + (self._password_token or "").encode()).digest()
+        own = own_key(project)
+        self._key = hashlib.sha256(own + (self._password_token or "").encode()).digest()
+        # Browsers tell no ports apart: panels of several projects on one host keep a cookie each.
+        self.cookie_name = f"sigil_session_{hmac.new(own, b'cookie', hashlib.sha256).hexdigest()[:8]}"
 
     @property
     def tokens_configured(self) -> bool:
@@ -160,7 +162,7 @@ def identify(connection: HTTPConnection) -> Viewer | None:
     if scheme.lower() == "bearer" and token:
         may = keys.bearer(token.strip())
         return None if may is None else Viewer("token", may == "act", f"api@{where}")
-    cookie = connection.cookies.get(COOKIE)
+    cookie = connection.cookies.get(keys.cookie_name)
     session = keys.session(cookie) if cookie else None
     if session is None or not from_this_origin(connection):
         return None

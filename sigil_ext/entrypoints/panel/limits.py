@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from sigil_ext.entrypoints.panel.auth import COOKIE, LOGIN_PATH, UNAUTHORIZED
+from sigil_ext.entrypoints.panel.auth import LOGIN_PATH, UNAUTHORIZED, keys_of
 from sigil_ext.entrypoints.panel.errors import problem, told
 from sigil_ext.entrypoints.panel.rates import Rate
 
@@ -254,7 +254,7 @@ class _Caller:
         address = asked.client.host if asked.client else "unknown"
         if not own:
             address += " for other sites"
-        secret = asked.headers.get("authorization") or asked.cookies.get(COOKIE)
+        secret = asked.headers.get("authorization") or asked.cookies.get(keys_of(asked).cookie_name)
         if not secret:
             return cls(address, address, False)
         digest = hashlib.blake2b(secret.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -15,7 +15,6 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from sigil_ext.entrypoints.panel.auth import (
-    COOKIE,
     LOGIN_PATH,
     SESSION_S,
     Refused,
@@ -60,7 +59,7 @@ async def login(request: Request, given: Login) -> Response:
         raise Refused(401, "wrong_password", "wrong password")
     answer = JSONResponse({"data": {"logged_in": True}})
     answer.set_cookie(
-        COOKIE, keys.new_session(), max_age=SESSION_S, path="/sigil", httponly=True, samesite="strict",
+        keys.cookie_name, keys.new_session(), max_age=SESSION_S, path="/sigil", httponly=True, samesite="strict",
         secure=request.url.scheme == "https",
     )  # fmt: skip
     return answer
@@ -71,8 +70,9 @@ async def logout(request: Request) -> Response:
     """End the session, on the server too: a copy of its cookie is worth nothing any more. Jesse's own login stays."""
     if not from_this_origin(request):
         raise Refused(403, "cross_site", "a logout must come from the panel's own page")
-    if cookie := request.cookies.get(COOKIE):
-        keys_of(request).end_session(cookie)
+    keys = keys_of(request)
+    if cookie := request.cookies.get(keys.cookie_name):
+        keys.end_session(cookie)
     answer = RedirectResponse(f"{LOGIN_PATH}?stay=1", status_code=303)
-    answer.delete_cookie(COOKIE, path="/sigil", httponly=True, samesite="strict")
+    answer.delete_cookie(keys.cookie_name, path="/sigil", httponly=True, samesite="strict")
     return answer

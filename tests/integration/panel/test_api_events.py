@@ -156,7 +156,7 @@ def test_a_listener_proves_itself_by_header_cookie_or_first_message_and_not_othe
     with connect(panel.websocket, proxy=None, additional_headers=bearer(TOKEN), open_timeout=PATIENCE_S) as link:
         assert json.loads(link.recv(PATIENCE_S))["type"] == "hello"
     with panel.logged_in() as person:
-        cookie = {"Cookie": f"sigil_session={person.cookies['sigil_session']}"}
+        cookie = {"Cookie": f"{panel.cookie}={person.cookies[panel.cookie]}"}
     with connect(
         panel.websocket, proxy=None, additional_headers=cookie, origin=panel.base, open_timeout=PATIENCE_S
     ) as link:

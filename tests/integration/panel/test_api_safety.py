@@ -200,14 +200,14 @@ def test_a_form_of_another_site_is_no_act(panel, person, own):
 def test_the_cookie_is_for_this_server_alone_and_a_changed_one_is_none(panel):
     with httpx.Client(base_url=panel.base, trust_env=False, timeout=60) as client:
         cookie = client.post("/sigil/login", json={"password": PASSWORD}).headers["set-cookie"]
-        value = client.cookies["sigil_session"]
+        value = client.cookies[panel.cookie]
         assert client.get(API + "/variants").status_code == 200
     for part in ("HttpOnly", "SameSite=strict", "Path=/sigil"):
         assert part in cookie
     end, nonce, signature = value.split(".")
     last = "1" if signature.endswith("0") else "0"
     for other in (f"{int(end) + 1}.{nonce}.{signature}", f"{end}.{nonce}x.{signature}", f"{end}.{nonce}.{signature[:-1]}{last}", f"{nonce}.{signature}"):  # fmt: skip
-        assert panel.get("/variants", token=None, headers={"Cookie": f"sigil_session={other}"}).status_code == 401
+        assert panel.get("/variants", token=None, headers={"Cookie": f"{panel.cookie}={other}"}).status_code == 401
 
 
 def test_a_wrong_password_is_refused_and_another_site_logs_nobody_in(panel):

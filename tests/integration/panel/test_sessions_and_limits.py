@@ -90,7 +90,7 @@ def test_a_session_and_a_long_token_are_looked_at_before_the_guesses_of_others(s
     home.env_file.write_text(home.env_file.read_text().replace(TOKEN, long_token))
     few = Limits(strangers_a_minute=1, strangers_burst=3)
     with serving(home, few) as before, before.logged_in() as person:
-        cookie = {"Cookie": f"sigil_session={person.cookies['sigil_session']}"}
+        cookie = {"Cookie": f"{before.cookie}={person.cookies[before.cookie]}"}
     with serving(home, few) as panel:  # started anew: it remembers nobody
         assert [panel.get("/system", token=f"{n}" * 64).status_code for n in (1, 2, 3, 4)] == [401] * 3 + [429]
         assert panel.get("/system", token=None, headers=cookie).status_code == 200
@@ -135,7 +135,7 @@ def test_a_person_is_told_on_a_page_to_wait(home):
 
 def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(home, small):
     with small.logged_in() as person, small.logged_in() as other:
-        copy = {"Cookie": f"sigil_session={person.cookies['sigil_session']}"}
+        copy = {"Cookie": f"{small.cookie}={person.cookies[small.cookie]}"}
         assert small.get("/system", token=None, headers=copy).status_code == 200
         assert person.post("/sigil/logout").status_code == 303
         assert small.get("/system", token=None, headers=copy).status_code == 401
@@ -147,10 +147,10 @@ def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(home, small):
 def test_a_logout_of_another_site_or_with_a_wrong_cookie_ends_nothing(home, small):
     with small.logged_in() as person:
         assert person.post("/sigil/logout", headers={"Origin": "http://evil.example"}).status_code == 403
-        value = person.cookies["sigil_session"]
+        value = person.cookies[small.cookie]
         before = set((home.storage / "panel").rglob("*"))
         for wrong in (value[:-1], "../../x.y.z", "1.2.3"):
-            small.client.post("/sigil/logout", headers={"Cookie": f"sigil_session={wrong}"})
+            small.client.post("/sigil/logout", headers={"Cookie": f"{small.cookie}={wrong}"})
         assert set((home.storage / "panel").rglob("*")) == before
         assert person.get(API + "/system").status_code == 200
 
@@ -169,7 +169,7 @@ def test_ended_sessions_are_forgotten_once_their_cookie_would_have_ended_too(tmp
 def test_a_listener_is_let_go_when_its_session_ends(small, monkeypatch):
     monkeypatch.setattr("sigil_ext.entrypoints.panel.api.stream.HEARTBEAT_S", 0.2)
     with small.logged_in() as person:
-        cookie = {"Cookie": f"sigil_session={person.cookies['sigil_session']}"}
+        cookie = {"Cookie": f"{small.cookie}={person.cookies[small.cookie]}"}
         with socket(small, additional_headers=cookie, origin=small.base) as link:
             assert json.loads(link.recv(PATIENCE_S))["type"] == "hello"
             person.post("/sigil/logout")
