@@ -17,6 +17,7 @@ from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.standing import Standing, read_standing
 from sigil_ext.db.symbols import store_symbol
 from sigil_ext.errors import UsageError
+from sigil_ext.instants import utc
 from sigil_ext.rules.breaker import BREAKER_TRIPS
 from sigil_ext.rules.types import Breaker
 from sigil_ext.services.board_gate import progress_of
@@ -205,10 +206,13 @@ def _limits(database: Database, run: Course | None, settings: VariantSettings | 
         if (pnl or 0) >= 0:
             break
         streak += 1
-    now = run.last_usd if run else None
+    now, peak = run.last_usd if run else None, run.peak_usd if run else None
+    if run is not None and (session := rows(database, "last_session_settings")) and run.first < utc(session[0][1]):
+        own = course_of(database, utc(session[0][1]), None)  # the breaker knows its own session's highest alone
+        peak = max(session[0][2] or 0.0, own.peak_usd if own else 0.0) or peak
     values = {
         "daily_loss": _fall_pct(now, began[0][0] if began else None),
-        "drawdown": _fall_pct(now, run.peak_usd if run else None),
+        "drawdown": _fall_pct(now, peak),
         "consecutive_losses": float(streak),
     }
     limits = {

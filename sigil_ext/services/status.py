@@ -22,7 +22,7 @@ from sigil_ext.errors import DatabaseUnavailable, SigilError, UnknownVariant, Us
 from sigil_ext.rules import liveness
 from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS
 from sigil_ext.settings.project import Project, find_project
-from sigil_ext.settings.strategies import known_sessions
+from sigil_ext.settings.strategies import known_sessions, strategy_sessions
 
 LIMIT_S = 8.0
 ALERT_OVERDUE = timedelta(minutes=15)
@@ -85,8 +85,10 @@ def side_by_side(names: Sequence[str], ask: Callable[[str], T], limit_s: float) 
     return dict(answers)
 
 
-def begins(variant: str) -> str:
-    """Return a command that begins a first session of `variant`, as it can be typed."""
+def begins(variant: str, *, own: bool = False) -> str:
+    """Return a command that begins a first session of `variant`, as it can be typed; of an `own` strategy, to be filled."""
+    if own:
+        return f"sigil run paper --strategy MODULE:CLASS --name {variant} --symbols A-USDT,B-USDT --candles FOLDER"
     return f"sigil run paper --variant {variant} --candles sample"
 
 
@@ -97,12 +99,13 @@ def readable(variant: str, project: Project) -> Database:
         SigilError: it is not there, does not answer, or waits for a migration; the sentence says what to do.
     """
     database = reading.find_database(project, variant)
+    way = begins(variant, own=variant in strategy_sessions(project))
     if database is None:
         if not embedded.status(project).initialised:
-            raise DatabaseUnavailable(f"nothing ran yet; {begins(variant)} makes the database")
+            raise DatabaseUnavailable(f"nothing ran yet; {way} makes the database")
         raise DatabaseUnavailable("the embedded server does not run; start it with: sigil db start")
     if database.embedded and not exists(database.address):
-        raise DatabaseUnavailable(f"it has no database yet; {begins(variant)} makes it")
+        raise DatabaseUnavailable(f"it has no database yet; {way} makes it")
     found = migrate.state(database, project.migrations)
     if found.pending:
         newest = found.pending[-1].version

@@ -76,6 +76,8 @@ def test_who_is_logged_in_to_jesses_dashboard_is_logged_in_here(visit: Visit):
     page.evaluate("token => localStorage.setItem('main', JSON.stringify({ authToken: token }))", TOKEN)
     page.goto("/sigil/operations")
     expect(page.get_by_role("heading", level=1)).to_have_text("Operations")
+    page.get_by_role("button", name="Log out").click()
+    expect(page.get_by_role("alert")).to_contain_text("logged out of the panel, but not of Jesse’s dashboard")
 
 
 # --- what is shown ----------------------------------------------------------------------------------------------------
@@ -425,6 +427,26 @@ def test_what_others_do_appears_without_reload_and_leaves_the_reader_alone(visit
     expect(page.locator("#state")).not_to_contain_text("from the command line")
     expect(page.locator("#changes")).to_have_attribute("open", "")
     expect(page.locator("#changes summary")).to_be_focused()
+
+
+def test_selected_text_stays_and_says_from_when_it_is(visit: Visit, history: History):
+    page = visit("/sigil/")
+    summary, row = page.locator("#summary"), page.locator("#row-unhinged")
+    row.locator("[data-label=Equity]").dblclick()
+    selected = page.evaluate("getSelection().toString()")
+    assert selected.strip()
+    history.sigil("pause", "--variant", "unhinged", "--reason", "while a figure is selected")
+    try:
+        expect(page.locator("#column-unhinged")).to_contain_text("paused")
+        expect(summary).to_have_attribute("data-held", re.compile(r"^As of \d\d:\d\d:\d\d UTC: it changed since"))
+        expect(row).not_to_contain_text("paused")
+        expect(row.locator("xpath=ancestor::table")).to_have_css("opacity", "0.55")
+        assert page.evaluate("getSelection().toString()") == selected
+        page.evaluate("getSelection().removeAllRanges()")
+        expect(row).to_contain_text("paused")
+        expect(summary).not_to_have_attribute("data-held", re.compile("."))
+    finally:
+        history.sigil("resume", "--variant", "unhinged", "--reason", "done")
 
 
 def test_a_database_that_goes_away_dims_what_was_read_last_and_comes_back_by_itself(visit: Visit, history: History):

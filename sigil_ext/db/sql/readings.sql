@@ -149,7 +149,7 @@ SELECT id, symbols, (SELECT max(open_ms) FROM paper_minutes AS m WHERE m.session
 FROM paper_sessions AS s ORDER BY id DESC LIMIT 1
 
 -- name: last_session_settings
-SELECT settings FROM paper_sessions ORDER BY id DESC LIMIT 1
+SELECT settings, start_ms, cash_usd FROM paper_sessions ORDER BY id DESC LIMIT 1
 
 -- name: newest_minutes
 SELECT s.symbols, m.open_ms, m.candles FROM paper_sessions AS s

@@ -14,6 +14,7 @@ from sigil_ext.rules.protections import active_bar
 from sigil_ext.rules.types import Protection
 from sigil_ext.services.database import open_store
 from sigil_ext.services.protections import Protections, utc_now
+from sigil_ext.services.readings_account import market_now
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -35,8 +36,10 @@ def protections() -> None:
 @variant_option(default="baseline")
 @json_option()
 def list_(variant: str, as_json: bool) -> None:
-    """Show every symbol that was ever barred, the barred ones first."""
-    found, now = _of(variant).all(), utc_now()
+    """Show every symbol that was ever barred, the barred ones first. In a replay by its market's time, as `status`."""
+    store = open_store(variant)
+    now = market_now(store.database)
+    found = Protections(store, lambda: now).all()
     if as_json:
         print_json([_document(p, now) for p in found])
         return
@@ -44,8 +47,9 @@ def list_(variant: str, as_json: bool) -> None:
         click.echo(f"no symbol of variant {variant} was ever barred")
         return
     table = Table(
-        "symbol", "barred by", "cooldown until", "ban until", "violations", "reason", title=f"variant {variant}, UTC"
-    )
+        "symbol", "barred by", "cooldown until", "ban until", "violations", "reason",
+        title=f"variant {variant}, UTC, as of {_when(now)}",
+    )  # fmt: skip
     for p in found:
         bar = active_bar(p, now) or "-"
         table.add_row(
@@ -61,7 +65,8 @@ def list_(variant: str, as_json: bool) -> None:
 @json_option()
 def show(symbol: str, variant: str, as_json: bool) -> None:
     """Show what bars SYMBOL."""
-    _print(_of(variant).one(symbol), as_json)
+    store = open_store(variant)
+    _print(Protections(store).one(symbol), as_json, market_now(store.database))
 
 
 @protections.command()
@@ -140,8 +145,8 @@ def _of(variant: str) -> Protections:
     return Protections(open_store(variant))
 
 
-def _print(p: Protection, as_json: bool) -> None:
-    now = utc_now()
+def _print(p: Protection, as_json: bool, now: datetime | None = None) -> None:
+    now = now or utc_now()
     if as_json:
         print_json(_document(p, now))
         return

@@ -24,6 +24,7 @@ from sigil_ext.entrypoints.panel.context import context_of
 from sigil_ext.entrypoints.panel.texts import harmless
 from sigil_ext.rules.messages import lasting
 from sigil_ext.services.status import begins
+from sigil_ext.settings.overlays import TRADED_VARIANTS
 
 NOTHING = "–"
 LIVE_EVERY_MS = 4000
@@ -159,13 +160,17 @@ def long(span: timedelta) -> str:
     return lasting(span)
 
 
+def _begins(name: str) -> str:
+    return begins(name, own=name not in TRADED_VARIANTS)
+
+
 def variant_path(name: str) -> str:
     return f"/sigil/variant/{quote(name, safe='')}"
 
 
 _FILTERS: dict[str, Callable[..., Any]] = {
     "when": when, "ago": ago, "usd": usd, "signed": signed, "price": price, "plain": plain, "words": words,
-    "figure": figure, "variant_path": variant_path, "long": long, "begins": begins,
+    "figure": figure, "variant_path": variant_path, "long": long, "begins": _begins,
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from sigil_ext.entrypoints.panel.context import Context
 from sigil_ext.entrypoints.panel.pages.rendering import page
 from sigil_ext.services import board_variant
 from sigil_ext.services.board_chart import BAR_MINUTES
+from sigil_ext.settings.overlays import TRADED_VARIANTS
 
 router = APIRouter()
 
@@ -30,6 +31,7 @@ async def variant(
     values = {
         "name": name, "answer": answer, "found": found, "bars": list(BAR_MINUTES), "symbol": shown,
         "bar": bar if bar in BAR_MINUTES else "15m", "epoch": datetime.fromtimestamp(0, UTC),
+        "own": name not in TRADED_VARIANTS,
         "never_met": symbol if symbol and found and symbol not in found.symbols else None,
     }  # fmt: skip
     return page(request, "variant.html", values)

@@ -51,8 +51,11 @@ form.addEventListener("submit", async (event) => {
 });
 
 async function byItself() {
-  if (new URLSearchParams(location.search).has("stay")) return;
   const token = tokenOfJesse();
+  if (new URLSearchParams(location.search).has("stay")) {
+    if (token) said.textContent = "You are logged out of the panel, but not of Jesse’s dashboard in this browser: the next page here logs in again by it. Log out there, too.";
+    return;
+  }
   if ((await isLoggedIn()) || (token && (await logIn({ token })) === null)) goOn();
 }
 
