@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
 from sigil_ext.db import migrate
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.entrypoints.cli.protections import list_, show
 from sigil_ext.entrypoints.panel.app import HERE as PANEL
+from sigil_ext.services.readings_account import market_now
 from sigil_ext.settings.strategies import note_session
 from tests.panel_server import serving, write_env
 from tests.paper_history import PaperHistory
@@ -53,3 +59,15 @@ def test_the_walk_forward_that_is_offered_is_the_one_that_the_docs_run_on_the_sa
     page = (PANEL / "templates" / "research.html").read_text(encoding="utf-8")
     (offered,) = re.findall(r"<code>(sigil walkforward .*?)</code>", page)
     assert f"{offered} --html walk.html\n" in (ROOT / "docs" / "grid.md").read_text(encoding="utf-8")
+
+
+def test_protections_are_listed_by_the_clock_of_the_replay(recorded, tmp_path, monkeypatch):
+    home = new_home(tmp_path)
+    monkeypatch.setenv("SIGIL_HOME", str(home.root))
+    monkeypatch.setenv("SIGIL_DATABASE_URL_UNHINGED", address_of(recorded))
+    at = market_now(recorded)
+    PostgresStore(recorded).add_ban("KNC-USDT", until=at + timedelta(hours=1), at=at, actor="a test", reason="news")
+    said = CliRunner().invoke(list_, ["--variant", "unhinged", "--json"], catch_exceptions=False)
+    assert {p["symbol"]: p["barred_by"] for p in json.loads(said.output)}["KNC-USDT"] == "ban"
+    one = CliRunner().invoke(show, ["KNC-USDT", "--variant", "unhinged", "--json"], catch_exceptions=False)
+    assert json.loads(one.output)["barred_by"] == "ban"
