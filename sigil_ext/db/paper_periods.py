@@ -18,6 +18,7 @@ from sigil_ext.db.symbols import store_symbol
 MINUTE_MS = 60_000
 NO_MARK = "0 0"  # of no closed position at all
 _PERIODS = load("paper_periods")
+_FOUND = f"WITH found AS ({_PERIODS['own_closed']})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +112,14 @@ def closed_positions(
 
 def closed_mark(database: Database, since: datetime, until: datetime) -> str:
     """Return a mark that is another one as soon as `closed_positions` of the variant's own book would say anything else."""
-    row = fetch(database, _PERIODS["closed_mark"], **{"variant": database.variant, "from": since, "to": until})[0]
-    return str(row[0])
+    query = f"{_FOUND} {_PERIODS['closed_mark']}"
+    return str(fetch(database, query, **{"variant": database.variant, "from": since, "to": until})[0][0])
 
 
 def marked_closed_positions(database: Database, since: datetime, until: datetime) -> tuple[str, list[ClosedPosition]]:
     """Return `closed_positions` of the variant's own book with their `closed_mark`, both of one moment."""
-    values = {"variant": database.variant, "from": since, "to": until}
-    found = fetch(database, _PERIODS["marked_closed_positions"], **values)
+    query = f"{_FOUND}, mark AS ({_PERIODS['closed_mark']}) {_PERIODS['marked_closed_positions']}"
+    found = fetch(database, query, **{"variant": database.variant, "from": since, "to": until})
     return str(found[0][-1]) if found else NO_MARK, [_closed(row[:-1]) for row in found]
 
 

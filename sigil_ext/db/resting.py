@@ -8,6 +8,7 @@ from __future__ import annotations
 from sigil_ext.db import state
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import HeartbeatRow
+from sigil_ext.db.queries import one
 from sigil_ext.rules import liveness
 from sigil_ext.rules.types import OperatorAct
 from sigil_ext.settings.overlays import TRADED_VARIANTS
@@ -26,15 +27,12 @@ def resting(database: Database, beat: HeartbeatRow | None, *, connected: bool) -
             "SELECT (SELECT max(at) FROM operator_acts WHERE act = 'retire'),"
             " EXISTS (SELECT FROM paper_sessions WHERE feed <> 'replay')"
         )
-        row = cur.fetchone()
-    assert row is not None
-    return liveness.rest(beat, connected=connected, retired_at=row[0], traded_live=row[1])
+        retired_at, traded_live = one(cur)
+    return liveness.rest(beat, connected=connected, retired_at=retired_at, traded_live=traded_live)
 
 
 def retire(database: Database, *, actor: str, reason: str) -> None:
     """Note that a person expects nothing of the session, by the database's clock, which heartbeats are written by."""
     with database.transaction() as cur:
         cur.execute("SELECT clock_timestamp()")
-        row = cur.fetchone()
-        assert row is not None
-        state.insert_act(cur, OperatorAct(row[0], actor, "retire", None, reason))
+        state.insert_act(cur, OperatorAct(one(cur)[0], actor, "retire", None, reason))

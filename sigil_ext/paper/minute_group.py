@@ -44,12 +44,8 @@ class MinuteGroup:
         if not self._records:
             self._began = time.monotonic()
             self._cursor = self._database.open_transaction(link)
-        try:
-            with self._database.part_of(self._cursor):
-                yield
-        except BaseException:
-            self._undo(link)
-            raise
+        with self._undone_by_errors(link), self._database.part_of(self._cursor):
+            yield
 
     def add(self, record: MinuteRecord) -> bool:
         """Add a minute that was decided in `part`, and return whether it is time to commit."""
@@ -63,19 +59,21 @@ class MinuteGroup:
         Raises:
             DatabaseUnavailable: none of them is known to be committed.
         """
-        try:
+        with self._undone_by_errors(link):
             with self._database.part_of(self._cursor):
                 write(self._records)
             self._database.commit(link)
-        except BaseException:
-            self._undo(link)
-            raise
         count, self._records = len(self._records), []
         return count
 
-    def _undo(self, link: connection) -> None:
-        # Unless it was the first minute, the host has seen others that are given up with it.
-        self.ahead, self._records = bool(self._records), []
-        if not link.closed:
-            with contextlib.suppress(psycopg2.Error):
-                link.rollback()
+    @contextlib.contextmanager
+    def _undone_by_errors(self, link: connection) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            # Unless it was the first minute, the host has seen others that are given up with it.
+            self.ahead, self._records = bool(self._records), []
+            if not link.closed:
+                with contextlib.suppress(psycopg2.Error):
+                    link.rollback()
+            raise

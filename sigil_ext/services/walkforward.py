@@ -54,9 +54,8 @@ def run_walk(
     demand_sense(grid)
     train_ms, trade_ms = _milliseconds(plan.train, "--train"), _milliseconds(plan.trade, "--trade")
     if grid.start_ms is not None and grid.finish_ms is not None and grid.start_ms < grid.finish_ms:
-        windows_of(
-            (grid.start_ms, grid.finish_ms), train_ms, trade_ms, plan.anchored
-        )  # refused before candles are read
+        # What has no windows is refused before candles are read.
+        windows_of((grid.start_ms, grid.finish_ms), train_ms, trade_ms, plan.anchored)
     cells = cross(grid.variants, grid.axes)
     runs = {cell.index: cell.run for cell in cells if cell.run is not None}
     balance = _balance(runs)

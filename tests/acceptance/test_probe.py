@@ -25,6 +25,7 @@ from sigil_ext.db import embedded
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.queries import fetch
 from sigil_ext.services.probe import _all_at_once, probe
 from sigil_ext.settings.project import Project
 from tests.beating import SCANNER_ENDED
@@ -98,9 +99,7 @@ class Probed:
             cur.execute(statement, arguments)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.database.transaction() as cur:
-            cur.execute(query)
-            return list(cur.fetchall())
+        return fetch(self.database, query)
 
     def beat(self) -> None:
         """One scan and one minute of a session that began an hour ago."""

@@ -17,6 +17,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat, SessionState
 from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.queries import fetch
 from sigil_ext.settings.overlays import TRADED_VARIANTS
 from sigil_ext.settings.project import Project
 
@@ -71,9 +72,7 @@ class Shop:
             cur.execute(statement, arguments)
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
-        with self.database.transaction() as cur:
-            cur.execute(query)
-            return list(cur.fetchall())
+        return fetch(self.database, query)
 
     def alerts(self) -> list[str]:
         return [title for (title,) in self.rows("SELECT title FROM alerts ORDER BY id")]

@@ -15,22 +15,18 @@ SELECT symbol, opened_at, closed_at, coalesce(pnl_usd, 0), coalesce(fees_usd, 0)
 FROM paper_positions WHERE %(both)s AND status = 'closed' AND closed_at >= %(from)s AND closed_at <= %(to)s
 ORDER BY 3, 1, 2
 
--- name: closed_mark
--- Changes with every row of marked_closed_positions that comes, goes or is edited, whoever commits when; read in the database.
-SELECT count(*) || ' ' || coalesce(sum(hash_record_extended(
-           ROW(symbol, opened_at, closed_at, pnl_usd, fees_usd, risk_usd, exit_reason, downtime), 0)), 0)
-FROM micro_positions
+-- name: own_closed
+-- What the two below are about, in both as `found`: the rows of closed_positions in the variant's own book.
+SELECT symbol, opened_at, closed_at, pnl_usd, fees_usd, risk_usd, exit_reason, downtime FROM micro_positions
 WHERE variant_id = %(variant)s AND status = 'closed' AND closed_at >= %(from)s AND closed_at <= %(to)s
 
+-- name: closed_mark
+-- Changes with every row that comes, goes or is edited, whoever commits when; reckoned in the database.
+SELECT count(*) || ' ' || coalesce(sum(hash_record_extended(
+           ROW(symbol, opened_at, closed_at, pnl_usd, fees_usd, risk_usd, exit_reason, downtime), 0)), 0) AS mark FROM found
+
 -- name: marked_closed_positions
--- closed_positions of the variant's own book, each with the mark of them all, so that both are of one moment.
-WITH found AS (
-    SELECT symbol, opened_at, closed_at, pnl_usd, fees_usd, risk_usd, exit_reason, downtime FROM micro_positions
-    WHERE variant_id = %(variant)s AND status = 'closed' AND closed_at >= %(from)s AND closed_at <= %(to)s
-), mark AS (
-    SELECT count(*) || ' ' || coalesce(sum(hash_record_extended(
-               ROW(symbol, opened_at, closed_at, pnl_usd, fees_usd, risk_usd, exit_reason, downtime), 0)), 0) AS mark FROM found
-)
+-- Each with the mark of them all, so that both are of one moment.
 SELECT symbol, opened_at, closed_at, coalesce(pnl_usd, 0), coalesce(fees_usd, 0), risk_usd, exit_reason, downtime, mark
 FROM found, mark ORDER BY 3, 1, 2
 

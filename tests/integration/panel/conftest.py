@@ -56,6 +56,21 @@ def recorded(server: Project, new_database: Callable[..., Database], tmp_path_fa
     return database
 
 
+@pytest.fixture(scope="module")
+def home(settings_of_nobody: None, own: Database, tmp_path_factory: Any) -> Project:
+    """The project of `small`."""
+    made = new_home(tmp_path_factory.mktemp("home"))
+    write_env(made, {"baseline": address_of(own)})
+    return made
+
+
+@pytest.fixture(scope="module")
+def small(home: Project) -> Iterator[Panel]:
+    """A panel of baseline alone."""
+    with serving(home) as panel:
+        yield panel
+
+
 def new_home(root: Path) -> Project:
     for name in ("overlays", "migrations", "strategies", "sample"):
         (root / name).symlink_to(ROOT / name)

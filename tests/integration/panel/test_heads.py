@@ -7,9 +7,7 @@ import re
 import pytest
 
 from sigil_ext.entrypoints.panel.limits import Limits
-from tests.panel_server import API, TOKEN, bearer, serving, write_env
-
-from .conftest import address_of, new_home
+from tests.panel_server import API, TOKEN, bearer, serving
 
 SAME = ("content-type", "cache-control", "content-security-policy", "location", "www-authenticate", "retry-after")
 PAGES = (
@@ -21,19 +19,6 @@ PAGES = (
     "/sigil/operations",
     "/sigil/none",
 )
-
-
-@pytest.fixture(scope="module")
-def home(settings_of_nobody, own, tmp_path_factory):
-    made = new_home(tmp_path_factory.mktemp("home"))
-    write_env(made, {"baseline": address_of(own)})
-    return made
-
-
-@pytest.fixture(scope="module")
-def small(home):
-    with serving(home) as panel:
-        yield panel
 
 
 def asked_with_get(panel):

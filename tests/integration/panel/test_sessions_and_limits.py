@@ -31,20 +31,6 @@ from .conftest import address_of, new_home
 PATIENCE_S = 60
 
 
-@pytest.fixture(scope="module")
-def home(settings_of_nobody, own, tmp_path_factory):
-    made = new_home(tmp_path_factory.mktemp("home"))
-    write_env(made, {"baseline": address_of(own)})
-    return made
-
-
-@pytest.fixture(scope="module")
-def small(home):
-    """A panel of baseline alone."""
-    with serving(home) as panel:
-        yield panel
-
-
 def socket(panel, **more):
     return connect(panel.websocket + more.pop("query", ""), proxy=None, open_timeout=PATIENCE_S, **more)
 
