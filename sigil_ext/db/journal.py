@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zlib
-from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, chain
+from itertools import chain, pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -160,22 +160,17 @@ class Journal:
 
     def write(self, session: RecordedSession, minutes: Sequence[Minute]) -> None:
         """Record processed minutes, in the transaction that the caller holds."""
-        number = {symbol: i for i, symbol in enumerate(session.symbols)}
-        of = [sorted(minute.candles.items()) for minute in minutes]
-        flat = np.array(array("d", chain.from_iterable(row for items in of for _, row in items))).reshape(-1, 6)
-        flat[:, 0] = [number[symbol] for items in of for symbol, _ in items]  # the time is in a column of its own
-        ends = [0, *accumulate(len(items) * 6 * 8 for items in of)]
+        packed = _packed_candles(session.symbols, minutes)
+        copied = [_COPY_HEADER]
+        for minute, candles in zip(minutes, packed, strict=True):
+            copied += (_COPY_ROW.pack(4, 8, session.id, 8, minute.open_ms, len(candles)), candles)
+            copied.append(_COPY_ROW_END.pack(1, minute.downtime))
+        copied.append(_COPY_TRAILER)
         with self.database.transaction() as cur:
-            # All candles as one value, cut by the server: a value for each minute takes the driver ten times as long.
-            cur.execute(
-                "INSERT INTO paper_minutes (session_id, open_ms, candles, downtime)"
-                " SELECT %(session)s, m.open_ms, substring(%(candles)s FROM m.start + 1 FOR m.stop - m.start), m.downtime"
-                " FROM unnest(%(open_ms)s::bigint[], %(starts)s::int[], %(stops)s::int[], %(downtime)s::boolean[])"
-                " AS m (open_ms, start, stop, downtime)",
-                {
-                    "session": session.id, "candles": psycopg2.Binary(flat.tobytes()), "starts": ends[:-1], "stops": ends[1:],
-                    "open_ms": [m.open_ms for m in minutes], "downtime": [m.downtime for m in minutes],
-                },
+            # In binary: as text, the driver and the server take five times as long over the floats.
+            cur.copy_expert(
+                "COPY paper_minutes (session_id, open_ms, candles, downtime) FROM STDIN (FORMAT binary)",
+                io.BytesIO(b"".join(copied)), size=_COPY_PIECE,
             )  # fmt: skip
 
     def has(self, session: RecordedSession, open_ms: int) -> bool:
@@ -357,6 +352,33 @@ class Journal:
                 (session.start_ms,),
             )
             return dict(cur.fetchall())
+
+
+# PostgreSQL's binary COPY: fields a row, then the length of each and its bytes, big-endian
+# (https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format").
+_COPY_HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_COPY_ROW = struct.Struct(">hiqiqi")
+_COPY_ROW_END = struct.Struct(">i?")
+_COPY_TRAILER = b"\xff\xff"
+_COPY_PIECE = 1 << 20
+_ROW_BYTES = 6 * 8
+
+
+def _packed_candles(symbols: Sequence[str], minutes: Sequence[Minute]) -> list[bytes]:
+    """Return each minute's candles as they are kept: six floats a symbol, by its name, its place in `symbols` for the time."""
+    place = {symbol: i for i, symbol in enumerate(symbols)}
+    names: list[str] = []
+    rows: list[Row] = []
+    ends = [0]
+    for minute in minutes:
+        by_name = sorted(minute.candles)
+        names += by_name
+        rows += map(minute.candles.__getitem__, by_name)
+        ends.append(len(rows) * _ROW_BYTES)
+    # One call for all floats: numpy takes twice as long to make an array of them.
+    floats = bytearray(struct.pack(f"{6 * len(rows)}d", *chain.from_iterable(rows)))
+    np.frombuffer(floats)[::6] = [place[name] for name in names]
+    return [bytes(floats[start:stop]) for start, stop in pairwise(ends)]
 
 
 _SESSION = "id, settings, symbols, start_ms, feed, trades_from_ms, cash_usd, adopted, positions_after, strategy"

@@ -11,10 +11,12 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import zstandard
 
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.services.database import open_database
@@ -103,6 +105,38 @@ def test_killed_again_and_again_a_session_makes_the_trades_of_the_backtest(empty
         assert cursor.fetchone() == (0,)
         cursor.execute("SELECT count(*) FROM signals WHERE acted")
         assert cursor.fetchone() == (len(expected),)
+    database.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    "spoil", [lambda state: zlib.compress(zstandard.decompress(state)), lambda state: state[:-100]]
+)
+def test_a_checkpoint_of_an_earlier_version_or_a_damaged_one_only_makes_a_restart_longer(
+    empty_project, expected, spoil
+):
+    database = open_database("unhinged", empty_project)
+    result = empty_project.root / "paper.json"
+    line = ("run", "paper", "--variant", "unhinged", *PERIOD, "--json", str(result))
+    first = command(empty_project, *line)
+    wait_for(database, 1000, first)
+    first.send_signal(signal.SIGTERM)
+    done(first)
+    before = minutes_processed(database)
+    with database.transaction() as cursor:
+        cursor.execute("SELECT open_ms, state FROM paper_checkpoints")
+        found = cursor.fetchall()
+        assert found, "there is one to spoil"
+        for open_ms, state in found:
+            cursor.execute("UPDATE paper_checkpoints SET state = %s WHERE open_ms = %s", (spoil(bytes(state)), open_ms))
+    second = command(empty_project, *line)
+    said, err = second.communicate(timeout=280)
+    assert second.returncode == 0, err
+    assert "checkpoint not used" in err
+    assert "damaged, or packed by another version" in err
+    assert f"{before} minutes recovered, {4500 - before} processed" in said
+    assert trades(json.loads(result.read_text())) == expected
     database.close()
 
 
