@@ -223,6 +223,16 @@ class Watch:
         )
         return int(found[0][0]) if found else None
 
+    def session_writes(self) -> bool:
+        """Return whether the session has written something that it has not committed yet."""
+        return bool(
+            self._ask(
+                "SELECT 1 FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid WHERE l.locktype = 'advisory'"
+                f" AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint = {SESSION_LOCK}"
+                " AND a.backend_xid IS NOT NULL"
+            )
+        )
+
     def holds_a_symbol(self) -> bool:
         """Return whether a transaction holds the lock of a symbol or of the variant's entries: it enters or leaves."""
         return bool(

@@ -53,34 +53,47 @@ class Killer:
     hits: Counter[str] = field(default_factory=Counter)
     recoveries: list[float] = field(default_factory=list)
     start_s: float = 4.0
+    started: bool = False  # one has begun to process minutes, so that `start_s` is known
 
     def strike(self, line: list[str], left: int) -> bool:
         """Start the session and kill it; False if it came to the end of the recording before."""
         before = self.watch.last_minute()
-        starting = before >= self.whole.last_ms or self.rng.random() < STARTING_SHARE
+        ended = before >= self.whole.last_ms
+        starting = ended or (self.started and self.rng.random() < STARTING_SHARE)
         began = time.monotonic()
         process = self.box.start(*line)
         if starting:
-            time.sleep(self.rng.uniform(0.0, self.start_s * 1.1))
-            return self._kill(process, "while starting or recovering")
-        if not self._until(process, lambda: self.watch.last_minute() > before):
+            return self._while_starting(process, before)
+        # Not its first commit: a session at full speed has four hours of the market behind it then.
+        if not self._until(process, lambda: self.watch.session_writes() or self.watch.last_minute() > before):
             return False
         took = time.monotonic() - began
         if before:
             self.recoveries.append(took)
-        self.start_s = 0.7 * self.start_s + 0.3 * took
+        self.start_s = 0.7 * self.start_s + 0.3 * took if self.started else took
+        self.started = True
         now = self.watch.last_minute()
         room = max(0, self.whole.last_ms - now) / MINUTE_MS / max(1, left)
         aim = self.rng.choices([name for name, _ in AIMS], [weight for _, weight in AIMS])[0]
-        if aim == "fill" and (target := self._next_event(now, 4 * room)) is not None:
+        if aim == "fill" and (target := self._next_event(now, max(GROUP_MINUTES, 4 * room))) is not None:
             return self._in_the_minute(process, target)
-        wanted = now + int(self.rng.uniform(0, 1.6 * room)) * MINUTE_MS
-        if not self._until(process, lambda: self.watch.last_minute() >= wanted):
+        # Minutes are committed in groups; the recording lasts for all kills if only some of them see a commit.
+        groups = self.rng.uniform(0, 1.6 * room) / GROUP_MINUTES
+        wanted = now + (int(groups) + (self.rng.random() < groups % 1)) * GROUP_MINUTES * MINUTE_MS
+        if not self._until(process, lambda: self.watch.last_minute() >= min(wanted, self.whole.last_ms)):
             return False
         time.sleep(self.rng.uniform(0, 0.02))
         if aim in ("anywhere", "fill"):
             return self._kill(process, "at a random moment")
         return self._aimed(process, aim)
+
+    def _while_starting(self, process: Process, before: int) -> bool:
+        until = time.monotonic() + self.rng.uniform(0.0, self.start_s * 1.1)
+        while time.monotonic() < until:
+            if before < self.watch.last_minute() < self.whole.last_ms:
+                return self._kill(process, "at a random moment")
+            time.sleep(0.002)
+        return self._kill(process, "while starting or recovering")
 
     def _next_event(self, now: int, within: float) -> int | None:
         place = bisect_right(self.whole.eventful, now + MINUTE_MS)
@@ -102,6 +115,7 @@ class Killer:
         return self._kill(process, "at a random moment")
 
     def _aimed(self, process: Process, aim: str) -> bool:
+        far = self.watch.last_minute() + 2 * GROUP_MINUTES * MINUTE_MS
         for _ in range(TRIES):
             stopped_at = time.time()
             process.send_signal(signal.SIGSTOP)
@@ -109,6 +123,8 @@ class Killer:
                 return self._kill(process, "in a transaction")
             if aim == "commit" and self._commit_unread(stopped_at):
                 return self._kill(process, "commit sent, answer not read")
+            if self.watch.last_minute() > far:
+                break
             self._go_on(process)
             if process.poll() is not None:
                 return False
@@ -164,7 +180,7 @@ def disturb(options: argparse.Namespace, folder: Path, whole: Undisturbed, verdi
         verdict.check("the last one ends well", last.wait() == 0, box.said()[-300:])
         verdict.figure("kills", sum(killer.hits.values()))
         verdict.figure("of these", dict(sorted(killer.hits.items())))
-        verdict.figure("start to first new minute, s", spread(killer.recoveries))
+        verdict.figure("start to first transaction, s", spread(killer.recoveries))
         verdict.check("every kill hit a living process", sum(killer.hits.values()) == options.kills)
         verdict.compare_trades(whole.trades, trades_in(result))
         verdict.compare(whole.tables, tables(database), database)
