@@ -5,6 +5,7 @@ For the audit: a backtest on it decides under the same breaker, pause and protec
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,7 +15,7 @@ from sigil_ext.rules.types import Breaker, OperatorAct, Protection, ProtectionEv
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """State at the start, and (ms, act) in time order: each is in force from the bar that closes at `ms` on."""
+    """State at the start, and (ms, act), those of one `ms` in their order: each is in force from the bar that closes then on."""
 
     breaker: Breaker = field(default_factory=Breaker)
     protections: tuple[Protection, ...] = ()
@@ -28,12 +29,13 @@ class ScriptedStore(MemoryStore):
         super().__init__(variant)
         self._breaker = script.breaker
         self._protections = {p.symbol: p for p in script.protections}
-        self._waiting = sorted(script.acts, key=lambda entry: entry[0], reverse=True)
+        # Stable: of a pause and a resume before the same minute the resume is the last word.
+        self._waiting = deque(sorted(script.acts, key=lambda entry: entry[0]))
 
     def advance(self, now_ms: int) -> None:
         """Do what was done up to `now_ms`."""
-        while self._waiting and self._waiting[-1][0] <= now_ms:
-            _, act = self._waiting.pop()
+        while self._waiting and self._waiting[0][0] <= now_ms:
+            _, act = self._waiting.popleft()
             if isinstance(act, ProtectionEvent):
                 self._do_protection(act)
             else:

@@ -59,6 +59,24 @@ def test_flatten_closes_what_a_running_session_holds_and_the_audit_names_the_cau
 
 
 @pytest.mark.slow
+def test_acts_while_a_session_is_stopped_are_in_force_for_the_audit_in_the_order_of_the_acts(sigil, empty_project):
+    database = open_database("unhinged", empty_project)
+    until = ("run", "paper", "--variant", "unhinged", "--candles", str(ROOT / "sample"), "--keep-open", "--finish")
+    done(command(empty_project, *until, "2025-06-18T00:00"))
+    acts_before = len(PostgresStore(database).acts())
+    for act in (("pause",), ("resume",), ("breaker", "trip"), ("breaker", "reset")):
+        ran = sigil(*act, "--variant", "unhinged", "--reason", "maintenance", project=empty_project)
+        assert ran.status == 0, ran.err
+    assert len(PostgresStore(database).acts()) == acts_before + 4
+    done(command(empty_project, *until, "2025-06-18T12:00"))
+    ran = sigil("audit", "--variant", "unhinged", "--json", project=empty_project)
+    report = json.loads(ran.out)
+    assert (ran.status, report["differences"]) == (0, []), report
+    assert report["matched"] > 5
+    database.close()
+
+
+@pytest.mark.slow
 def test_a_session_that_does_not_run_is_flattened_all_the_same(sigil, empty_project):
     database = open_database("unhinged", empty_project)
     session = command(empty_project, *LINE, "--variant", "unhinged", "--speed", "6000")

@@ -49,9 +49,10 @@ SET expires_at = EXCLUDED.expires_at, ban_until = EXCLUDED.ban_until, reason = E
 RETURNING symbol, expires_at, ban_until, violation_count, created_at, last_violation_at, reason
 
 -- name: insert_event
--- In one journey with one of the writes above, which is `kept` then.
-INSERT INTO protection_events (symbol, at, kind, actor, reason, expires_at, ban_until, violation_count)
-SELECT symbol, %(at)s, %(kind)s, %(actor)s, %(event_reason)s, expires_at, ban_until, violation_count FROM kept
+-- In one journey with one of the writes above, which is `kept` then. Written as an act is (state.sql).
+INSERT INTO protection_events (symbol, at, kind, actor, reason, expires_at, ban_until, violation_count, written_at)
+SELECT symbol, %(at)s, %(kind)s, %(actor)s, %(event_reason)s, expires_at, ban_until, violation_count, clock_timestamp()
+FROM kept
 
 -- name: events
 SELECT symbol, at, kind, actor, reason, expires_at, ban_until, violation_count

@@ -18,8 +18,9 @@ INSERT INTO system_state (key, value, updated_at) VALUES (%(key)s, %(value)s, %(
 ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, updated_at = EXCLUDED.updated_at
 
 -- name: insert_act
-INSERT INTO operator_acts (at, actor, act, symbol, reason)
-VALUES (%(at)s, %(actor)s, %(act)s, %(symbol)s, %(reason)s)
+-- When it was written is when it is in force, after the locks that it waited for: an audit asks which minutes saw it.
+INSERT INTO operator_acts (at, actor, act, symbol, reason, written_at)
+VALUES (%(at)s, %(actor)s, %(act)s, %(symbol)s, %(reason)s, clock_timestamp())
 
 -- name: acts
 SELECT at, actor, act, symbol, reason FROM operator_acts ORDER BY id
