@@ -77,7 +77,7 @@ class Database:
         Raises:
             DatabaseUnavailable: the server was lost.
         """
-        with self._explained(link):
+        with self.explained(link):
             return link.cursor()
 
     @contextlib.contextmanager
@@ -98,12 +98,12 @@ class Database:
         Raises:
             DatabaseUnavailable: the server was lost; the outcome is unknown.
         """
-        with self._explained(link):
+        with self.explained(link):
             link.commit()
 
     @contextlib.contextmanager
     def _transaction_on(self, link: connection) -> Iterator[cursor]:
-        with self._explained(link), link, link.cursor() as cur:
+        with self.explained(link), link, link.cursor() as cur:
             yield cur
 
     @contextlib.contextmanager
@@ -130,7 +130,7 @@ class Database:
         if (held := getattr(self._held, "cursor", None)) is not None:
             undoable = savepoint or self._held.savepoints
             with (
-                self._explained(held.connection),
+                self.explained(held.connection),
                 self._savepoint(held) if undoable else contextlib.nullcontext(held) as cur,
             ):
                 yield cur
@@ -143,8 +143,8 @@ class Database:
             self._give_back(link)
 
     @contextlib.contextmanager
-    def _explained(self, link: connection) -> Iterator[None]:
-        """Turn what the driver says of a lost or closed server into DatabaseUnavailable."""
+    def explained(self, link: connection) -> Iterator[None]:
+        """Turn what the driver says of a lost, closed or damaged database into DatabaseUnavailable."""
         try:
             yield
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
@@ -152,6 +152,10 @@ class Database:
                 _close(link)
                 raise DatabaseUnavailable(f"lost the {self.address.place}: {_one_line(error)}") from error
             raise
+        except (errors.DataCorrupted, errors.IndexCorrupted) as error:
+            raise DatabaseUnavailable(
+                f"the {self.address.place} is damaged: {_one_line(error)[:200]}; restore a backup: sigil db restore --replace"
+            ) from error
         except (errors.InsufficientPrivilege, errors.ReadOnlySqlTransaction, errors.UndefinedTable) as error:
             way_out = "run: sigil migrate up" if isinstance(error, errors.UndefinedTable) else "ask its administrator"
             raise DatabaseUnavailable(

