@@ -5,9 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sigil_ext.errors import UsageError
 from sigil_ext.settings.models import VariantSettings
 
 DEFAULT_EXCHANGE = "Binance Spot"
+ONE_QUOTE = "take the symbols of one of them: --symbols A,B"
+_NAMED = 3  # symbols of each quote currency
+
+
+def demand_one_quote(symbols: Iterable[str], way_out: str = ONE_QUOTE) -> None:
+    """Refuse a pool that Jesse refuses: its one wallet, and every figure of a run, is in one quote currency.
+
+    Raises:
+        UsageError: the symbols have several; it names which.
+    """
+    by_quote: dict[str, list[str]] = {}
+    for symbol in sorted(symbols):
+        by_quote.setdefault(symbol.rpartition("-")[2], []).append(symbol)
+    if len(by_quote) > 1:
+        told = "; ".join(f"{quote}: {_shortly(names)}" for quote, names in sorted(by_quote.items()))
+        raise UsageError(f"a pool has one quote currency, this one has {len(by_quote)} ({told}); {way_out}")
+
+
+def _shortly(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def routes_for(strategy: str | type, symbols: Iterable[str], timeframe: str, exchange: str) -> list[dict[str, Any]]:

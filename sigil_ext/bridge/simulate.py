@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.gate import Gate, gated
 from sigil_ext.bridge.records import Fill, RunRecord, Trade
 from sigil_ext.bridge.replay import observed_replay, shares_one_clock
-from sigil_ext.bridge.routing import data_routes_for, extra_timeframes, jesse_config, routes_for
+from sigil_ext.bridge.routing import data_routes_for, demand_one_quote, extra_timeframes, jesse_config, routes_for
 from sigil_ext.db.scripted_store import Script, ScriptedStore
 from sigil_ext.errors import SimulationFailed, UsageError
 from sigil_ext.rules.equity import marked_equity
@@ -97,8 +97,10 @@ def simulate(request: SimulationRequest, progress: Callable[[float], None] = lam
     Args:
         progress: called with the share done, 0..1, whenever the simulated time moves.
     Raises:
-        SimulationFailed: Jesse refused or broke off the run. UsageError: the strategy cannot be loaded.
+        SimulationFailed: Jesse refused or broke off the run. UsageError: the strategy cannot be loaded, or the symbols have
+            several quote currencies.
     """
+    demand_one_quote(request.candles)
     from jesse import research
     from jesse.store import store as jesse_store
 

@@ -71,13 +71,9 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
     database: Database | None = None
     try:
         database = open_database(variant.name, project)
-        if request.fresh:
-            if (kept := set_aside(database)) is not None:
-                log.warning("database set aside", variant=variant.name, kept_as=kept)
-            database = open_database(variant.name, project)
-        elif request.restart:
+        if request.restart and not request.fresh:
             _demand_endable(database)
-        recorded = None if request.restart else Journal(database).running()
+        recorded = None if request.restart or request.fresh else Journal(database).running()
         known = recorded.symbols if recorded else None
         if recorded and recorded.feed != request.feed:
             raise UsageError(
@@ -85,6 +81,10 @@ def run_paper(request: PaperRequest, *, progress: Progress = lambda session, sha
                 "or end it with --restart to begin a new one"
             )
         source = open_source(request, project, known, _tell)
+        if request.fresh:  # only now: what is refused leaves the old database in its place
+            if (kept := set_aside(database)) is not None:
+                log.warning("database set aside", variant=variant.name, kept_as=kept)
+            database = open_database(variant.name, project)
         if recorded and source.candles is not None:
             refuse_other_candles(database, recorded, source.candles)
         with elsewhere():

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sigil_ext.bridge.candle_files import CandleSet, load_candles
 from sigil_ext.bridge.paper_strategy import PaperStrategy
+from sigil_ext.bridge.routing import demand_one_quote
 from sigil_ext.errors import CandleError, SigilError, UsageError
 from sigil_ext.instants import clock
 from sigil_ext.paper.conduct import Beginning, Conduct
@@ -74,11 +75,16 @@ def open_source(request: PaperRequest, project: Project, known: tuple[str, ...] 
         known: symbols of the recorded session that goes on, None for a new one.
         tell: is told what is met with while the past is fetched.
     Raises:
-        UsageError: something that this feed needs was not said, or something it cannot use was.
+        UsageError: something that this feed needs was not said, or something it cannot use was; or the pool has several
+            quote currencies.
     """
+    if known:
+        demand_one_quote(
+            known, "no session can trade it; end this one with --restart and the symbols of one: --symbols A,B"
+        )
     match request.feed:
         case "replay":
-            return _replay(request)
+            return _replay(request, known)
         case "exchange":
             return _exchange(request, known, tell)
         case "redis":
@@ -100,10 +106,11 @@ def refuse_misfits(request: PaperRequest) -> None:
         raise UsageError("--feed replay needs recorded candles: --candles DIR")
 
 
-def _replay(request: PaperRequest) -> Source:
+def _replay(request: PaperRequest, known: tuple[str, ...] | None) -> Source:
     before = None if request.start_ms is None else request.start_ms - warmup_minutes(request.variant) * MINUTE_MS
     assert request.candles is not None
     candles = load_candles(request.candles, request.symbols, before, request.finish_ms)
+    demand_one_quote(known or candles)
     feed = ReplayFeed(candles, speed=request.speed, finish_ms=request.finish_ms)
 
     async def begin() -> Beginning:
@@ -128,6 +135,7 @@ def _exchange(request: PaperRequest, known: tuple[str, ...] | None, tell: Tell) 
     from sigil_ext.paper.feeds import exchange_feed  # ccxt takes a second
 
     symbols = known or _pool(request)
+    demand_one_quote(symbols)
     feed = exchange_feed(request.exchange, symbols, base_url=request.base_url)
     conduct = Conduct("exchange", patient=False, alerts=request.alerts is not False, durable=True)
     return Source(feed, conduct, lambda: _begin_now(request, request.exchange, symbols, tell))
@@ -142,6 +150,7 @@ def _redis(request: PaperRequest, project: Project, known: tuple[str, ...] | Non
         raise UsageError(f"stream '{stream}' holds no minutes; fill it with: sigil feed publish --stream {stream} ...")
     kind, _, exchange = found.source.partition(" ")
     symbols = known or (_pool(request) if request.symbols else found.symbols)
+    demand_one_quote(symbols)
     missing = sorted(set(symbols) - set(found.symbols))
     if missing:
         raise UsageError(

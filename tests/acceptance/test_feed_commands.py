@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,9 +18,12 @@ import numpy as np
 import pytest
 
 from sigil_ext.bridge.candle_files import load_candles
+from sigil_ext.errors import UsageError
 from sigil_ext.paper import embedded_redis
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute
 from sigil_ext.services.feed import feed_status, open_redis_feed
+from sigil_ext.services.paper_feeds import PaperRequest, open_source
+from sigil_ext.settings.overlays import load_variant
 from sigil_ext.settings.project import Project
 from tests.exchange_server.market import Market, MarketClock
 from tests.exchange_server.server import ExchangeServer
@@ -123,6 +127,17 @@ def test_a_recording_is_published_once_and_read_as_it_was_recorded(project, sigi
     table = sigil("feed", "status").out
     assert "2025-06-16 21:00" in table
     assert "done" in table
+
+
+def test_a_session_on_a_stream_of_two_quote_currencies_has_to_say_which(project, sigil):
+    for name in ("ACHUSDT-1m", "AT-USD-1m"):
+        shutil.copy("sample/ACHUSDT-1m.parquet", project.root / f"{name}.parquet")
+    options = ("--feed", "replay", "--candles", str(project.root), "--finish", "2025-06-16T21:05")
+    assert sigil("feed", "publish", *options, "--stream", "both").status == 0
+    asked = PaperRequest(load_variant("baseline"), feed="redis", stream="both")
+    with pytest.raises(UsageError, match=r"this one has 2 \(USD: AT-USD; USDT: ACH-USDT\); take the symbols of one"):
+        open_source(asked, project, None, lambda event: None)
+    open_source(replace(asked, symbols=("ACH-USDT",)), project, None, lambda event: None)
 
 
 def test_publisher_and_embedded_server_are_killed_and_every_minute_arrives_once(project, start):

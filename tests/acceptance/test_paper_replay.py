@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 import zstandard
 
+from sigil_ext.db.journal import Journal
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.services.database import open_database
 
@@ -234,6 +235,7 @@ SAMPLE = ("--candles", str(ROOT / "sample"))
         (("--variant", "baseline", *SAMPLE, "--exchange-url", "http://x"), "--exchange-url goes with"),
         (("--variant", "baseline", *SAMPLE, "--on-gap", "fill"), "--on-gap go with"),
         (("--variant", "baseline", "--feed", "exchange"), "--symbols"),
+        (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT,BTC-USD"), "one quote currency"),
         (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT", "--exchange", "binanc"), "binance"),
         (("--variant", "baseline", "--feed", "exchange", "--symbols", "TST-USDT", "--speed", "60"), "speed of its own"),
         (("--variant", "baseline", "--feed", "redis", "--start", "2025-06-01"), "--start and --finish go with"),
@@ -244,3 +246,30 @@ def test_wrong_use_is_one_sentence(sigil, server, arguments, says):
     assert (ran.status, ran.out) == (2, ""), ran
     assert says in ran.err
     assert len(ran.err.strip().splitlines()) == 1, ran.err
+
+
+def test_a_pool_of_two_quote_currencies_is_refused_before_anything_is_written(sigil, server, tmp_path):
+    for name in ("BIDUSDT-1m", "AT-USD-1m"):
+        shutil.copy(ROOT / "sample" / "BIDUSDT-1m.parquet", tmp_path / f"{name}.parquet")
+    line = ("run", "paper", "--variant", "baseline", "--candles", str(tmp_path), "--finish", "2025-06-17")
+
+    def refused(*more: str) -> str:
+        ran = sigil(*line, *more, project=server)
+        assert (ran.status, ran.out) == (2, ""), ran
+        assert "this one has 2 (USD: AT-USD; USDT: BID-USDT)" in ran.err
+        assert len(ran.err.strip().splitlines()) == 1, ran.err
+        return ran.err
+
+    assert "--symbols A,B" in refused()
+    journal = Journal(open_database("baseline", server))
+    assert journal.last() is None, "nothing was begun"
+
+    # A session that an earlier version began all the same: what is refused leaves it as it was.
+    begun = journal.begin({}, ("AT-USD", "BID-USDT"), 0, {})
+    assert "end this one with --restart" in refused()
+    for more in ("--restart", "--fresh"):
+        refused(more)
+        found = Journal(open_database("baseline", server)).running()
+        assert found is not None, more
+        assert found.id == begun.id
+    journal.end(begun)

@@ -489,6 +489,7 @@ def test_without_its_database_its_time_stands_still_and_nothing_is_remembered_tw
         (("--strategy", "strategies.Baseline:Baseline"), "run it with: sigil run paper --variant baseline"),
         (("--strategy", "mine:Remembers", "--start", "2025-06-15T00:20"), "in the middle of a bar of 15 minutes"),
         (("--strategy", "mine:Remembers", "--name", "typed", "--candles", "nowhere"), "nowhere"),
+        (("--strategy", "mine:Remembers", "--feed", "exchange", "--symbols", "A-USDT,A-USD"), "one quote currency"),
         (("--variant", "baseline", "--all"), "do not go together"),
         (("--variant", "baseline", "--timeframe", "1h"), "--timeframe goes with --strategy"),
         (("--variant", "baseline", "--name", "other"), "--name goes with --strategy"),
