@@ -151,26 +151,29 @@ class MemoryStore:
 
     # --- protections ----------------------------------------------------------------------------------------------
 
-    def add_cooldown(self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str) -> Protection:
+    def add_cooldown(
+        self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
         after = with_cooldown(self._protections.get(symbol), symbol, until=until, at=at)
-        return self._act("cooldown", after, "manual_cooldown", at, actor, reason.strip())
+        self._acts.append(OperatorAct(acted_at or at, actor, "cooldown", symbol, reason.strip()))
+        return self._keep(after, "manual_cooldown", at, actor, reason.strip())
 
-    def add_ban(self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str) -> Protection:
+    def add_ban(
+        self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
         after = with_ban(self._protections.get(symbol), symbol, until=until, at=at)
-        return self._act("ban", after, "manual_ban", at, actor, reason.strip())
+        self._acts.append(OperatorAct(acted_at or at, actor, "ban", symbol, reason.strip()))
+        return self._keep(after, "manual_ban", at, actor, reason.strip())
 
-    def lift(self, symbol: str, *, at: datetime, actor: str, reason: str) -> Protection:
+    def lift(
+        self, symbol: str, *, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
         reason = demand_reason(reason, "a lift")
-        return self._act("lift", lifted(self._protections.get(symbol), symbol, at=at), "lift", at, actor, reason)
+        self._acts.append(OperatorAct(acted_at or at, actor, "lift", symbol, reason))
+        return self._keep(lifted(self._protections.get(symbol), symbol, at=at), "lift", at, actor, reason)
 
     def protection_history(self, symbol: str) -> Sequence[ProtectionEvent]:
         return tuple(self._events.get(symbol, ()))
-
-    def _act(
-        self, act: ActKind, after: Protection, kind: EventKind, at: datetime, actor: str, reason: str
-    ) -> Protection:
-        self._acts.append(OperatorAct(at, actor, act, after.symbol, reason))
-        return self._keep(after, kind, at, actor, reason)
 
     def _keep(self, after: Protection, kind: EventKind, at: datetime, actor: str, reason: str) -> Protection:
         after = replace(after, reason=reason or after.reason)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from sigil_ext.db.connection import Database
-from sigil_ext.db.queries import load
+from sigil_ext.db.queries import load, one
 from sigil_ext.rules.messages import EVENTS as EVENTS
 
 _ALERTS = load("alerts")
@@ -59,6 +59,12 @@ class Outbox:
             cur.execute(_ALERTS["last_key"], {"event": event, "prefix": prefix})
             row = cur.fetchone()
             return None if row is None else str(row[0])
+
+    def told_start(self, session: int) -> bool:
+        """Return whether people were told that the session began or went on: it wrote alerts."""
+        with self.database.transaction() as cur:
+            cur.execute(_ALERTS["told_start"], {"session": session})
+            return bool(one(cur)[0])
 
     def list(self, *, limit: int = 50, waiting: bool = False) -> list[StoredAlert]:
         """Return the latest alerts, newest first; `waiting`: only those that some channel still has to get."""

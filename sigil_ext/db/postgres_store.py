@@ -15,7 +15,7 @@ import psycopg2
 from psycopg2.extensions import cursor
 
 from sigil_ext.db import locks, positions, protections, record, state
-from sigil_ext.db.common import SYSTEM, ActKind, EventKind, after_exit, demand_reason, refusal
+from sigil_ext.db.common import SYSTEM, ActKind, after_exit, demand_reason, refusal
 from sigil_ext.db.connection import Database
 from sigil_ext.rules.ports import BanPolicy
 from sigil_ext.rules.protections import lifted, with_ban, with_cooldown
@@ -159,24 +159,33 @@ class PostgresStore:
 
     # --- protections ----------------------------------------------------------------------------------------------
 
-    def add_cooldown(self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str) -> Protection:
+    def add_cooldown(
+        self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
         with self.database.transaction() as cur:
             locks.wait_for_symbol(cur, self.variant, symbol)
             after = with_cooldown(protections.of_symbol(cur, symbol), symbol, until=until, at=at)
-            return _act(cur, "cooldown", "protect", after, "manual_cooldown", at, actor, reason.strip())
+            state.insert_act(cur, OperatorAct(acted_at or at, actor, "cooldown", symbol, reason.strip()))
+            return protections.keep(cur, "protect", after, "manual_cooldown", at, actor, reason.strip())
 
-    def add_ban(self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str) -> Protection:
+    def add_ban(
+        self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
         with self.database.transaction() as cur:
             locks.wait_for_symbol(cur, self.variant, symbol)
             after = with_ban(protections.of_symbol(cur, symbol), symbol, until=until, at=at)
-            return _act(cur, "ban", "protect", after, "manual_ban", at, actor, reason.strip())
+            state.insert_act(cur, OperatorAct(acted_at or at, actor, "ban", symbol, reason.strip()))
+            return protections.keep(cur, "protect", after, "manual_ban", at, actor, reason.strip())
 
-    def lift(self, symbol: str, *, at: datetime, actor: str, reason: str) -> Protection:
+    def lift(
+        self, symbol: str, *, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
         reason = demand_reason(reason, "a lift")
         with self.database.transaction() as cur:
             locks.wait_for_symbol(cur, self.variant, symbol)
             after = lifted(protections.of_symbol(cur, symbol), symbol, at=at)
-            return _act(cur, "lift", "lift", after, "lift", at, actor, reason)
+            state.insert_act(cur, OperatorAct(acted_at or at, actor, "lift", symbol, reason))
+            return protections.keep(cur, "lift", after, "lift", at, actor, reason)
 
     def protection_history(self, symbol: str) -> Sequence[ProtectionEvent]:
         with self.database.transaction() as cur:
@@ -268,10 +277,3 @@ class PostgresStore:
     def known_symbols(self) -> list[str]:
         with self.database.transaction() as cur:
             return record.known_symbols(cur)
-
-
-def _act(
-    cur: cursor, act: ActKind, query: str, after: Protection, kind: EventKind, at: datetime, actor: str, reason: str
-) -> Protection:
-    state.insert_act(cur, OperatorAct(at, actor, act, after.symbol, reason))
-    return protections.keep(cur, query, after, kind, at, actor, reason)

@@ -11,6 +11,7 @@ from psycopg2.extensions import cursor
 from sigil_ext.db.connection import Database
 from sigil_ext.db.heartbeat import Heartbeat, HeartbeatRow
 from sigil_ext.db.journal import SESSION_LOCK
+from sigil_ext.db.panel import rows
 from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.db.queries import load
 from sigil_ext.db.resting import resting
@@ -94,6 +95,13 @@ class Standing:
     audit: Audit | None
     probed_at: datetime | None
     rests: str | None
+
+
+def market_now(database: Database) -> datetime:
+    """Return the time that locks are judged at: the end of the last candle of a replay, else the database's clock."""
+    now, last_candle, feed = rows(database, "clock", variant=database.variant)[0]
+    at: datetime = last_candle if feed == "replay" and last_candle is not None else now
+    return at
 
 
 def read_standing(database: Database) -> Standing:

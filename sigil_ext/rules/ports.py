@@ -82,10 +82,17 @@ class Store(Protocol):
         ...
 
     # --- protections by a person ----------------------------------------------------------------------------------
-    def add_cooldown(self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str) -> Protection: ...
-    def add_ban(self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str) -> Protection: ...
-    def lift(self, symbol: str, *, at: datetime, actor: str, reason: str) -> Protection:
-        """End cooldown and ban of `symbol` now. The violation count stays."""
+    # `at` is the market's time, which the bar goes by; `acted_at` is the person's, `at` where it is None.
+    def add_cooldown(
+        self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection: ...
+    def add_ban(
+        self, symbol: str, *, until: datetime, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection: ...
+    def lift(
+        self, symbol: str, *, at: datetime, actor: str, reason: str, acted_at: datetime | None = None
+    ) -> Protection:
+        """End cooldown and ban of `symbol` at `at`. The violation count stays."""
         ...
 
     def protection_history(self, symbol: str) -> Sequence[ProtectionEvent]:

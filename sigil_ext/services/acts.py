@@ -14,7 +14,7 @@ from sigil_ext.db.postgres_store import PostgresStore
 from sigil_ext.errors import UsageError
 from sigil_ext.rules.types import Protection
 from sigil_ext.services.breaker import Breakers
-from sigil_ext.services.protections import Protections, acting_as
+from sigil_ext.services.protections import acting_as, protections_of
 
 DEFAULT_BAN_HOURS = 24.0
 
@@ -61,11 +61,11 @@ def _resume(store: PostgresStore, wanted: Wanted) -> str:
 
 def _ban(store: PostgresStore, wanted: Wanted) -> str:
     hours = DEFAULT_BAN_HOURS if wanted.hours is None else wanted.hours
-    return _barred(Protections(store).ban(wanted.demand_symbol(), hours=hours, reason=wanted.reason))
+    return _barred(protections_of(store).ban(wanted.demand_symbol(), hours=hours, reason=wanted.reason))
 
 
 def _lift(store: PostgresStore, wanted: Wanted) -> str:
-    return f"nothing bars {Protections(store).lift(wanted.demand_symbol(), reason=wanted.reason).symbol} any more"
+    return f"nothing bars {protections_of(store).lift(wanted.demand_symbol(), reason=wanted.reason).symbol} any more"
 
 
 def _barred(protection: Protection) -> str:

@@ -65,6 +65,8 @@ def audit(
 ) -> AuditReport:
     """Audit the newest session of `variant`, or number `session`; store and, where something differs, alert.
 
+    Of a recording only where the session itself wrote alerts (`run paper --alerts`).
+
     The whole session is replayed, since a state has no other beginning; trades opened before `since_ms` are left out of the
     comparison. Audited is up to the last minute recorded when the audit begins; the session may go on meanwhile.
 
@@ -228,7 +230,7 @@ def _store(
     counts = _counts(found)
     with database.one_transaction():
         number = records.store(since, until, counts, {"differences": found.document()})
-        if found.differences:
+        if found.differences and (recorded.feed != "replay" or Outbox(database).told_start(recorded.id)):
             title, body = messages.audit(since=utc(since), until=utc(until), **counts)
             Outbox(database).put("audit", at=utc(until), title=title, body=body, key=f"audit:{recorded.id}:{number}")
     return number

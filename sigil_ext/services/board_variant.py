@@ -26,15 +26,11 @@ FEED_EVENTS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Barred:
-    """A protection and what it does now, by the market's clock: a ban, a cooldown, or nothing any more.
-
-    `liftable`: a person can end it, who acts by the clock on the wall; a replay's market is of long ago.
-    """
+    """A protection and what it does now, by the market's clock: a ban, a cooldown, or nothing any more."""
 
     protection: Protection
     bar: str | None
     until: datetime | None
-    liftable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +82,7 @@ def variant_page(database: Database) -> VariantPage:
         refusals=refusals_by_reason(store.refusals()),
         signals=tuple(board.signals(database, SIGNALS_SHOWN)),
         scan=store.last_scan(),
-        protections=barred(store.protections(), at_the_head.standing.market_now, at_the_head.standing.now),
+        protections=barred(store.protections(), at_the_head.standing.market_now),
         changes=tuple(board.protection_changes(database, CHANGES_SHOWN)),
         hours=tuple(board.minutes_by_hour(database, session.id, HOURS_SHOWN)) if session else (),
         scans=tuple(board.scans(database, SCANS_SHOWN)),
@@ -112,11 +108,9 @@ def refusals_by_reason(counts: Sequence[RefusalCount]) -> tuple[RefusalSum, ...]
     return tuple(sorted(sums, key=lambda s: (-s.signals, -s.bars, s.reason)))
 
 
-def barred(protections: Sequence[Protection], market_now: datetime, now: datetime) -> tuple[Barred, ...]:
+def barred(protections: Sequence[Protection], market_now: datetime) -> tuple[Barred, ...]:
     """Return protections as they stand at `market_now`, what bars first."""
-    rows = [
-        Barred(p, bar := active_bar(p, market_now), _until(p, bar), active_bar(p, now) is not None) for p in protections
-    ]
+    rows = [Barred(p, bar := active_bar(p, market_now), _until(p, bar)) for p in protections]
     return tuple(sorted(rows, key=lambda b: (b.bar is None, b.protection.symbol)))
 
 

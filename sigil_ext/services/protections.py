@@ -9,12 +9,14 @@ import contextlib
 import getpass
 import math
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sigil_ext.db.common import storable
+from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.standing import market_now
 from sigil_ext.errors import UnknownSymbol, UsageError
 from sigil_ext.rules.ports import Store
 from sigil_ext.rules.protections import active_bar
@@ -31,15 +33,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Protections:
-    """The protections of one variant, by a person's hand."""
+    """The protections of one variant, by a person's hand. `now` is the time that they bar by, of the session's market."""
 
     store: Store
-    now: Callable[[], datetime] = utc_now
+    now: datetime
 
     def all(self) -> list[Protection]:
         """Return every symbol that was ever barred, the barred ones first."""
-        now = self.now()
-        return sorted(self.store.protections(), key=lambda p: (active_bar(p, now) is None, p.symbol))
+        return sorted(self.store.protections(), key=lambda p: (active_bar(p, self.now) is None, p.symbol))
 
     def one(self, symbol: str) -> Protection:
         """Return the protection of a known symbol; an empty one if it was never barred."""
@@ -52,16 +53,16 @@ class Protections:
 
     def cool_down(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
         """Bar `symbol` for `hours` from now; a longer bar that stands already is kept."""
-        name, at = self._known(symbol, new=new), self.now()
+        name, at = self._known(symbol, new=new), self.now
         return self.store.add_cooldown(
-            name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL
+            name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL, acted_at=utc_now()
         )
 
     def ban(self, symbol: str, *, hours: float, reason: str, new: bool = False) -> Protection:
         """Ban `symbol` for `hours` from now; a longer ban that stands already is kept."""
-        name, at = self._known(symbol, new=new), self.now()
+        name, at = self._known(symbol, new=new), self.now
         return self.store.add_ban(
-            name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL
+            name, until=_after(at, hours), at=at, actor=actor(), reason=storable(reason) or MANUAL, acted_at=utc_now()
         )
 
     def lift(self, symbol: str, *, reason: str) -> Protection:
@@ -72,10 +73,10 @@ class Protections:
         """
         if not reason.strip():
             raise UsageError("a lift needs a reason; say why the symbol may be entered again: --reason '...'")
-        name, at = self._known(symbol), self.now()
+        name, at = self._known(symbol), self.now
         if active_bar(self.store.protection(name), at) is None:
             raise UsageError(f"nothing bars {name} in variant '{self.store.variant}', so there is nothing to lift")
-        return self.store.lift(name, at=at, actor=actor(), reason=storable(reason))
+        return self.store.lift(name, at=at, actor=actor(), reason=storable(reason), acted_at=utc_now())
 
     def _known(self, symbol: str, *, new: bool = False) -> str:
         """Return Jesse's name of `symbol`; with `new` it need not be known yet, only well-formed."""
@@ -89,6 +90,12 @@ class Protections:
         if not new and name not in known:
             raise UnknownSymbol(name, known)
         return name
+
+
+def protections_of(store: PostgresStore) -> Protections:
+    """Return the protections of a variant as they bar now."""
+    # By the clock on the wall a lift would not end what bars in a recording, whose market is of long ago.
+    return Protections(store, market_now(store.database))
 
 
 _acting: ContextVar[str | None] = ContextVar("acting", default=None)

@@ -14,7 +14,7 @@ from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
 from sigil_ext.db.paper_periods import verdicts
 from sigil_ext.db.postgres_store import PostgresStore
-from sigil_ext.db.standing import Standing, read_standing
+from sigil_ext.db.standing import Standing, market_now, read_standing
 from sigil_ext.db.symbols import store_symbol
 from sigil_ext.errors import UsageError
 from sigil_ext.instants import utc
@@ -75,13 +75,6 @@ def heartbeat(database: Database) -> HeartbeatView:
     """Return how the variant lives."""
     standing = read_standing(database)
     return _heartbeat(database.variant, standing, *judged(standing))
-
-
-def market_now(database: Database) -> datetime:
-    """Return the time that locks are judged at: the end of the last candle of a replay, else the database's clock."""
-    now, last_candle, feed = rows(database, "clock", variant=database.variant)[0]
-    at: datetime = last_candle if feed == "replay" and last_candle is not None else now
-    return at
 
 
 def _breaker(variant: str, b: Breaker) -> BreakerView:

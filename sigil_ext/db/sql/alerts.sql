@@ -8,6 +8,13 @@ ON CONFLICT (key) DO NOTHING
 -- name: last_key
 SELECT key FROM alerts WHERE event = %(event)s AND starts_with(key, %(prefix)s) ORDER BY id DESC LIMIT 1
 
+-- name: told_start
+-- One session of a variant at a time: a start that was told while this one stood is its own.
+SELECT EXISTS (
+    SELECT FROM paper_sessions AS s JOIN alerts AS a
+      ON a.event = 'start' AND a.created_at >= s.started_at AND (s.ended_at IS NULL OR a.created_at <= s.ended_at)
+    WHERE s.id = %(session)s)
+
 -- name: without_delivery
 SELECT a.id, a.event, a.reason, c.channel
 FROM alerts AS a CROSS JOIN unnest(%(channels)s::text[]) AS c (channel)

@@ -13,14 +13,15 @@ from sigil_ext.entrypoints.cli.options import json_option, print_json, variant_o
 from sigil_ext.rules.protections import active_bar
 from sigil_ext.rules.types import Protection
 from sigil_ext.services.database import open_store
-from sigil_ext.services.protections import Protections, utc_now
-from sigil_ext.services.readings_account import market_now
+from sigil_ext.services.protections import Protections, protections_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _hours_option() -> Callable[[F], F]:
-    return click.option("--hours", type=float, required=True, metavar="N", help="How long from now, in hours.")
+    return click.option(
+        "--hours", type=float, required=True, metavar="N", help="How long, in hours; in a replay those of its market."
+    )
 
 
 def _new_option() -> Callable[[F], F]:
@@ -29,17 +30,16 @@ def _new_option() -> Callable[[F], F]:
 
 @click.group()
 def protections() -> None:
-    """Cooldowns and bans of a variant's symbols. Every act is stored with who, when and why."""
+    """Cooldowns and bans of a variant's symbols, in a replay by its market's time. Acts are stored with who, when and why."""
 
 
 @protections.command("list")
 @variant_option(default="baseline")
 @json_option()
 def list_(variant: str, as_json: bool) -> None:
-    """Show every symbol that was ever barred, the barred ones first. In a replay by its market's time, as `status`."""
-    store = open_store(variant)
-    now = market_now(store.database)
-    found = Protections(store, lambda: now).all()
+    """Show every symbol that was ever barred, the barred ones first."""
+    held = _of(variant)
+    found, now = held.all(), held.now
     if as_json:
         print_json([_document(p, now) for p in found])
         return
@@ -65,8 +65,8 @@ def list_(variant: str, as_json: bool) -> None:
 @json_option()
 def show(symbol: str, variant: str, as_json: bool) -> None:
     """Show what bars SYMBOL."""
-    store = open_store(variant)
-    _print(Protections(store).one(symbol), as_json, market_now(store.database))
+    held = _of(variant)
+    _print(held.one(symbol), as_json, held.now)
 
 
 @protections.command()
@@ -78,7 +78,8 @@ def show(symbol: str, variant: str, as_json: bool) -> None:
 @json_option()
 def add(symbol: str, hours: float, reason: str, new: bool, variant: str, as_json: bool) -> None:
     """Put a cooldown on SYMBOL. One that ends later stays as it is."""
-    _print(_of(variant).cool_down(symbol, hours=hours, reason=reason, new=new), as_json)
+    held = _of(variant)
+    _print(held.cool_down(symbol, hours=hours, reason=reason, new=new), as_json, held.now)
 
 
 @protections.command()
@@ -90,7 +91,8 @@ def add(symbol: str, hours: float, reason: str, new: bool, variant: str, as_json
 @json_option()
 def ban(symbol: str, hours: float, reason: str, new: bool, variant: str, as_json: bool) -> None:
     """Ban SYMBOL. A ban that ends later stays as it is."""
-    _print(_of(variant).ban(symbol, hours=hours, reason=reason, new=new), as_json)
+    held = _of(variant)
+    _print(held.ban(symbol, hours=hours, reason=reason, new=new), as_json, held.now)
 
 
 @protections.command()
@@ -100,7 +102,8 @@ def ban(symbol: str, hours: float, reason: str, new: bool, variant: str, as_json
 @json_option()
 def lift(symbol: str, reason: str, variant: str, as_json: bool) -> None:
     """End cooldown and ban of SYMBOL now. Its violations stay counted."""
-    _print(_of(variant).lift(symbol, reason=reason), as_json)
+    held = _of(variant)
+    _print(held.lift(symbol, reason=reason), as_json, held.now)
 
 
 @protections.command()
@@ -142,11 +145,10 @@ def history(symbol: str, variant: str, as_json: bool) -> None:
 
 
 def _of(variant: str) -> Protections:
-    return Protections(open_store(variant))
+    return protections_of(open_store(variant))
 
 
-def _print(p: Protection, as_json: bool, now: datetime | None = None) -> None:
-    now = now or utc_now()
+def _print(p: Protection, as_json: bool, now: datetime) -> None:
     if as_json:
         print_json(_document(p, now))
         return

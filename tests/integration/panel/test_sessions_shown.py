@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from click.testing import CliRunner
 
 from sigil_ext.db import migrate
 from sigil_ext.db.postgres_store import PostgresStore
+from sigil_ext.db.standing import market_now
 from sigil_ext.entrypoints.cli.protections import list_, show
 from sigil_ext.entrypoints.panel.app import HERE as PANEL
-from sigil_ext.services.readings_account import market_now
+from sigil_ext.services.acts import Wanted, act
+from sigil_ext.services.board_variant import variant_page
 from sigil_ext.settings.strategies import note_session
 from tests.panel_server import serving, write_env
 from tests.paper_history import PaperHistory
@@ -71,3 +73,17 @@ def test_protections_are_listed_by_the_clock_of_the_replay(recorded, tmp_path, m
     assert {p["symbol"]: p["barred_by"] for p in json.loads(said.output)}["KNC-USDT"] == "ban"
     one = CliRunner().invoke(show, ["KNC-USDT", "--variant", "unhinged", "--json"], catch_exceptions=False)
     assert json.loads(one.output)["barred_by"] == "ban"
+
+
+def test_an_act_of_the_panel_upon_a_recording_goes_by_its_market_and_is_told_by_the_clock_on_the_wall(recorded):
+    began, store, hour = datetime.now(UTC), PostgresStore(recorded), timedelta(hours=1)
+    at = market_now(recorded)
+    store.add_ban("ORCA-USDT", until=at + 2 * hour, at=at, actor="a test", reason="news")
+    wanted = Wanted("a test", "ORCA-USDT", 5.0)
+    assert f"until {at + 5 * hour:%Y-%m-%d %H:%M}" in act(recorded, "ban", wanted, actor="panel@here")
+    page = {b.protection.symbol: (b.bar, b.until) for b in variant_page(recorded).protections}
+    assert page["ORCA-USDT"] == ("ban", at + 5 * hour)
+    act(recorded, "lift", wanted, actor="panel@here")
+    page = {b.protection.symbol: b.bar for b in variant_page(recorded).protections}
+    assert page["ORCA-USDT"] is None
+    assert all(a.at >= began for a in store.acts() if a.actor == "panel@here")

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.standing import market_now
 from sigil_ext.entrypoints.panel.api.envelope import Envelope, answer
 from sigil_ext.entrypoints.panel.api.parameters import (
     AskedPage,
@@ -155,7 +156,7 @@ async def protections(context: Context, variant: Variants = None, active: bool |
     """Cooldowns and bans, those in force first."""
 
     def ask(database: Database) -> list[ProtectionView]:
-        return readings.protections(database, readings_account.market_now(database), active)
+        return readings.protections(database, market_now(database), active)
 
     return await joined(context, variant, ask)
 
