@@ -5,6 +5,7 @@
     |-- LockHeld                   another process holds the lock
     |-- SimulationFailed           Jesse refused or broke off a run
     |-- StrategyFailed             a strategy of the user's own raised, or does something else than it did
+    |-- DamagedRecord              what a session recorded cannot be read back
     |-- ExchangeUnreachable        no network, a ban, a country that it does not serve
     `-- UsageError                 exit status 2: what was typed or written down is wrong
         |-- UnknownVariant
@@ -42,6 +43,10 @@ class SimulationFailed(SigilError):
 
 class StrategyFailed(SigilError):
     """A strategy of the user's own raised within a minute, or contradicts its own record."""
+
+
+class DamagedRecord(SigilError):
+    """What a session recorded is not what it wrote; the message names the variant, the session and the minute."""
 
 
 class ExchangeUnreachable(SigilError):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sigil_ext.db.connection import Database
 from sigil_ext.db.paper_periods import StoredAudit
 from sigil_ext.db.queries import fetch, load
+from sigil_ext.db.recorded_minutes import CANDLE_BYTES, RecordedMinutes
 from sigil_ext.db.symbols import store_symbol
 from sigil_ext.instants import utc
 from sigil_ext.rules.types import ProtectionEvent
@@ -197,17 +198,20 @@ def minutes(database: Database, symbol: str, since: datetime, until: datetime) -
         for session, symbols in cur.fetchall():
             if symbol in symbols:
                 cur.execute(_READING["minutes_between"], {"id": session, **span})
-                parts.append(_candles_of(cur.fetchall(), symbols.index(symbol)))
+                recorded = RecordedMinutes(database.variant, session, len(symbols))
+                parts.append(_candles_of(cur.fetchall(), symbols.index(symbol), recorded))
     # Stable and backwards: the first of equal times is then the latest session's.
     table = np.concatenate(parts)[::-1]
     _, first = np.unique(table[:, 0], return_index=True)
     return table[first]
 
 
-def _candles_of(minutes: Sequence[tuple[int, Any]], number: int) -> NDArray[np.float64]:
+def _candles_of(minutes: Sequence[tuple[int, Any]], number: int, recorded: RecordedMinutes) -> NDArray[np.float64]:
     rows = [(open_ms, bytes(packed)) for open_ms, packed in minutes if packed]
+    for open_ms, packed in rows:
+        recorded.demand_whole(open_ms, packed)
     table = np.frombuffer(b"".join(packed for _, packed in rows), dtype=np.float64).reshape(-1, 6)
-    opened = np.repeat([float(open_ms) for open_ms, _ in rows], [len(packed) // 48 for _, packed in rows])
+    opened = np.repeat([float(open_ms) for open_ms, _ in rows], [len(packed) // CANDLE_BYTES for _, packed in rows])
     wanted = table[:, 0] == number
     return np.column_stack((opened[wanted], table[wanted, 1:]))
 

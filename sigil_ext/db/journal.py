@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from psycopg2.extras import execute_values
 
 from sigil_ext.db.connection import Database
+from sigil_ext.db.recorded_minutes import CANDLE_BYTES, RecordedMinutes
 from sigil_ext.errors import LockHeld
 from sigil_ext.rules.types import ExitReason
 
@@ -187,7 +188,12 @@ class Journal:
         return row[0] if row else None
 
     def minutes(self, session: RecordedSession, after_ms: int | None = None) -> Iterator[tuple[int, dict[str, Row]]]:
-        """Yield (open time, candles by symbol) of every recorded minute after `after_ms`, oldest first."""
+        """Yield (open time, candles by symbol) of every recorded minute after `after_ms`, oldest first.
+
+        Raises:
+            DamagedRecord: a minute is not what was written.
+        """
+        recorded = RecordedMinutes(self.database.variant, session.id, len(session.symbols))
         link = self.database.connect()
         try:
             with self.database.explained(link), link.cursor(name="minutes") as cur:
@@ -197,7 +203,7 @@ class Journal:
                     (session.id, -1 if after_ms is None else after_ms),
                 )
                 for open_ms, packed in cur:
-                    rows = np.frombuffer(bytes(packed), dtype=np.float64).reshape(-1, 6)
+                    rows = recorded.unpack(open_ms, packed)
                     yield open_ms, {session.symbols[int(r[0])]: (float(open_ms), *r[1:]) for r in rows}
         finally:
             link.close()
@@ -361,7 +367,6 @@ _COPY_ROW = struct.Struct(">hiqiqi")
 _COPY_ROW_END = struct.Struct(">i?")
 _COPY_TRAILER = b"\xff\xff"
 _COPY_PIECE = 1 << 20
-_ROW_BYTES = 6 * 8
 
 
 def _packed_candles(symbols: Sequence[str], minutes: Sequence[Minute]) -> list[bytes]:
@@ -374,7 +379,7 @@ def _packed_candles(symbols: Sequence[str], minutes: Sequence[Minute]) -> list[b
         by_name = sorted(minute.candles)
         names += by_name
         rows += map(minute.candles.__getitem__, by_name)
-        ends.append(len(rows) * _ROW_BYTES)
+        ends.append(len(rows) * CANDLE_BYTES)
     # One call for all floats: numpy takes twice as long to make an array of them.
     floats = bytearray(struct.pack(f"{6 * len(rows)}d", *chain.from_iterable(rows)))
     np.frombuffer(floats)[::6] = [place[name] for name in names]

@@ -18,6 +18,7 @@ from sigil_ext.db import embedded
 from sigil_ext.db.connection import EMBEDDED, Database
 from sigil_ext.db.journal import Journal
 from sigil_ext.db.queries import load
+from sigil_ext.db.recorded_minutes import RecordedMinutes
 from sigil_ext.db.symbols import row_symbol, store_symbol
 from sigil_ext.instants import utc
 from sigil_ext.rules.types import Signal
@@ -144,6 +145,7 @@ def last_prices(database: Database, symbols: Collection[str]) -> dict[str, LastP
             return found
         number = {symbol: i for i, symbol in enumerate(session[1])}
         wanted = {number[s]: s for s in symbols if s in number}
+        recorded = RecordedMinutes(database.variant, session[0], len(session[1]))
         newest = None
         with cur.connection.cursor(name="last_minutes") as minutes:
             minutes.itersize = 30
@@ -152,7 +154,7 @@ def last_prices(database: Database, symbols: Collection[str]) -> dict[str, LastP
                 newest = newest or open_ms
                 if not wanted or open_ms < newest - MOST_MINUTES_BACK * MINUTE_MS:
                     break
-                for row in _rows(packed):
+                for row in recorded.unpack(open_ms, packed):
                     if (symbol := wanted.pop(int(row[0]), None)) is not None:
                         found[symbol] = LastPrice(float(row[2]), utc(open_ms + MINUTE_MS))
     return found
@@ -173,11 +175,12 @@ def minutes_of(database: Database, symbol: str, since: datetime, until: datetime
         if session is None or symbol not in session[1]:
             return None
         number = session[1].index(symbol)
+        recorded = RecordedMinutes(database.variant, session[0], len(session[1]))
         cur.execute(_READING["minutes_between"], {"id": session[0], **span})
         kept = [
             (float(open_ms), *row[1:])
             for open_ms, packed in cur.fetchall()
-            for row in _rows(packed)
+            for row in recorded.unpack(open_ms, packed)
             if int(row[0]) == number
         ]
     return np.array(kept, dtype=np.float64).reshape(-1, 6)
@@ -196,11 +199,12 @@ def recorded_candles(database: Database, window_ms: int, until_ms: int | None = 
     end_ms = session.start_ms if last is None else last + MINUTE_MS
     end_ms = end_ms if until_ms is None else min(end_ms, until_ms)
     before = {symbol: rows[rows[:, 0] + MINUTE_MS <= end_ms] for symbol, rows in session.warmup.items()}
+    recorded = RecordedMinutes(database.variant, session.id, len(session.symbols))
     late = {i for i, symbol in enumerate(session.symbols) if not len(before.get(symbol, ()))}
     with closing(database.connect()) as link:
         minutes = [
-            *_first_candles(link, session.id, late, end_ms - window_ms),
-            *_recorded(link, session.id, max(0, end_ms - window_ms), end_ms),
+            *_first_candles(link, recorded, late, end_ms - window_ms),
+            *_recorded(link, recorded, max(0, end_ms - window_ms), end_ms),
         ]
     table = np.concatenate(minutes) if minutes else np.zeros((0, 7))
     table = table[np.argsort(table[:, 0], kind="stable")]
@@ -213,21 +217,23 @@ def recorded_candles(database: Database, window_ms: int, until_ms: int | None = 
     return RecordedCandles(session.id, {s: _ending(rows, since_ms) for s, rows in candles.items()}, end_ms)
 
 
-def _recorded(link: Any, session_id: int, since_ms: int, until_ms: int) -> Iterator[NDArray[np.float64]]:
+def _recorded(link: Any, recorded: RecordedMinutes, since_ms: int, until_ms: int) -> Iterator[NDArray[np.float64]]:
     """Yield each minute that opens in [since, until) as rows of symbol number and candle, oldest minute first."""
     with link.cursor(name="minutes") as cur:
         cur.itersize = 5000
-        cur.execute(_READING["minutes_between"], {"id": session_id, "since": since_ms, "until": until_ms})
+        cur.execute(_READING["minutes_between"], {"id": recorded.session, "since": since_ms, "until": until_ms})
         for open_ms, packed in cur:
-            rows = _rows(packed)
+            rows = recorded.unpack(open_ms, packed)
             yield np.column_stack((rows[:, 0], np.full(len(rows), float(open_ms)), rows[:, 1:]))
 
 
-def _first_candles(link: Any, session_id: int, numbers: set[int], until_ms: int) -> Iterator[NDArray[np.float64]]:
+def _first_candles(
+    link: Any, recorded: RecordedMinutes, numbers: set[int], until_ms: int
+) -> Iterator[NDArray[np.float64]]:
     """Yield the first candle before `until_ms` of each of the symbols, in the shape of `_recorded`."""
     sought = set(numbers)
     if sought:
-        for rows in _recorded(link, session_id, 0, until_ms):
+        for rows in _recorded(link, recorded, 0, until_ms):
             first = rows[np.isin(rows[:, 0], list(sought))]
             sought -= {int(number) for number in first[:, 0]}
             yield first
@@ -269,7 +275,3 @@ def barred_and_held_at(database: Database, at: datetime) -> tuple[frozenset[str]
         banned = frozenset(store_symbol(row[0]) for row in cur.fetchall())
         cur.execute(_READING["held_at"], {"at": at, "variant": database.variant})
         return banned, frozenset(store_symbol(row[0]) for row in cur.fetchall())
-
-
-def _rows(packed: Any) -> NDArray[np.float64]:
-    return np.frombuffer(bytes(packed), dtype=np.float64).reshape(-1, 6) if packed else np.zeros((0, 6))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from sigil_ext.bridge.bars import build_bars
 from sigil_ext.db.connection import Database
 from sigil_ext.db.panel import rows
+from sigil_ext.db.recorded_minutes import RecordedMinutes
 from sigil_ext.db.symbols import store_symbol
 from sigil_ext.errors import UsageError
 from sigil_ext.instants import utc
@@ -74,9 +75,10 @@ def last_prices(database: Database, names: Collection[str]) -> dict[str, tuple[f
         return {}
     found: dict[str, tuple[float, datetime]] = {}
     wanted = {store_symbol(name): name for name in names}
-    for symbols, open_ms, packed in rows(database, "newest_minutes", limit=NEWEST_MINUTES):
+    for session, symbols, open_ms, packed in rows(database, "newest_minutes", limit=NEWEST_MINUTES):
         at = utc(open_ms + MINUTE_MS)
-        for row in _candles(packed):
+        recorded = RecordedMinutes(database.variant, session, len(symbols))
+        for row in recorded.unpack(open_ms, packed):
             if (name := wanted.get(symbols[int(row[0])])) is not None and name not in found:
                 found[name] = (float(row[2]), at)
         if len(found) == len(wanted):
@@ -160,9 +162,10 @@ def _minutes(
     kept: dict[int, NDArray[np.float64]] = {}
     span = {"since": since_ms, "until": until_ms}
     for session, number, count, place in sessions if since_ms < until_ms else ():
+        recorded = RecordedMinutes(database.variant, session, count)
         values = {"id": session, "place": place, "symbols": count, "limit": MOST_MINUTES, **span}
         for open_ms, packed in rows(database, "minutes_of_symbol", **values):
-            for row in _candles(packed):
+            for row in recorded.unpack(open_ms, packed):
                 if int(row[0]) == number:
                     kept[open_ms] = row
     return np.array([(ms, *kept[ms][1:]) for ms in sorted(kept)], dtype=np.float64).reshape(-1, _ROW)
@@ -181,16 +184,17 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
     number, symbols, _, cash, adopted, cost_pct = sessions[0]
     first, last = rows(database, "minutes_span", id=number)[0]
     step = max((last - first) // points, MINUTE_MS)
-    bought = _closes(database, number, len(symbols), first, min(first + HOUR_MS, last), oldest=True)
+    recorded = RecordedMinutes(database.variant, number, len(symbols))
+    bought = _closes(database, recorded, first, min(first + HOUR_MS, last), oldest=True)
     if np.isnan(bought).all():
         return None
     sampled = rows(database, "sampled_minutes", id=number, since=first, until=last, step=step)
     price, curve = bought.copy(), []
     for open_ms, packed in sampled:
-        candles = _candles(packed)
+        candles = recorded.unpack(open_ms, packed)
         price[candles[:, 0].astype(np.int64)] = candles[:, 2]
         if open_ms == last:
-            newest = _closes(database, number, len(symbols), max(last - HOUR_MS, first), last, oldest=False)
+            newest = _closes(database, recorded, max(last - HOUR_MS, first), last, oldest=False)
             price = np.where(np.isnan(newest), price, newest)
         curve.append((open_ms + MINUTE_MS, float(np.nanmean(price / bought) - 1) * 100))
     began = _began_with(cash, adopted, cost_pct, dict(zip(symbols, bought.tolist(), strict=True)))
@@ -206,13 +210,13 @@ def _benchmark(database: Database, points: int) -> Benchmark | None:
 
 
 def _closes(
-    database: Database, session: int, count: int, since: int, until: int, *, oldest: bool
+    database: Database, recorded: RecordedMinutes, since: int, until: int, *, oldest: bool
 ) -> NDArray[np.float64]:
     """Return the oldest or newest close of each symbol in minutes that open in [since, until], NaN where there is none."""
-    closes = np.full(count, np.nan)
-    minutes = rows(database, "minutes_from_to", id=session, since=since, until=until)
-    for _, packed in reversed(minutes) if oldest else minutes:
-        candles = _candles(packed)
+    closes = np.full(recorded.symbols, np.nan)
+    minutes = rows(database, "minutes_from_to", id=recorded.session, since=since, until=until)
+    for open_ms, packed in reversed(minutes) if oldest else minutes:
+        candles = recorded.unpack(open_ms, packed)
         closes[candles[:, 0].astype(np.int64)] = candles[:, 2]
     return closes
 
@@ -226,10 +230,6 @@ def _began_with(
         price = prices.get(position["symbol"], np.nan)
         held += position["qty"] * (position["entry_price"] if np.isnan(price) else price)
     return (cash or 0.0) + held * (1 - (cost_pct or 0.0) / 100)
-
-
-def _candles(packed: Any) -> NDArray[np.float64]:
-    return np.frombuffer(bytes(packed), dtype=np.float64).reshape(-1, _ROW) if packed else np.zeros((0, _ROW))
 
 
 def _ms(at: datetime) -> int:

@@ -273,3 +273,22 @@ def test_a_pool_of_two_quote_currencies_is_refused_before_anything_is_written(si
         assert found is not None, more
         assert found.id == begun.id
     journal.end(begun)
+
+
+def test_a_recorded_minute_that_is_cut_off_is_named_in_one_sentence_with_the_way_out(empty_project):
+    line = ("run", "paper", "--variant", "baseline", "--candles", str(ROOT / "sample"), "--finish")
+    done(command(empty_project, *line, "2025-06-17T04:00", "--keep-open"))
+    with open_database("baseline", empty_project).transaction() as cursor:
+        cursor.execute(
+            "UPDATE paper_minutes SET candles = substr(candles, 1, length(candles) - 9)"
+            " WHERE open_ms = (SELECT min(open_ms) FROM paper_minutes)"
+        )
+        cursor.execute("DELETE FROM paper_checkpoints")
+    for arguments in ((*line, "2025-06-17T05:00"), ("audit", "--variant", "baseline")):
+        process = command(empty_project, *arguments)
+        out, err = process.communicate(timeout=120)
+        assert (process.returncode, out) == (1, ""), err
+        assert "error: variant 'baseline', session 1: its recorded minute 2025-06-16 21:00 UTC is cut off" in err
+        assert "Traceback" not in err
+    again = done(command(empty_project, *line, "2025-06-17T05:00", "--fresh"))
+    assert "480 processed" in again, "the way out leads out"

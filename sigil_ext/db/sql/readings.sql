@@ -152,7 +152,7 @@ FROM paper_sessions AS s ORDER BY id DESC LIMIT 1
 SELECT settings, start_ms, cash_usd FROM paper_sessions ORDER BY id DESC LIMIT 1
 
 -- name: newest_minutes
-SELECT s.symbols, m.open_ms, m.candles FROM paper_sessions AS s
+SELECT s.id, s.symbols, m.open_ms, m.candles FROM paper_sessions AS s
 JOIN LATERAL (SELECT open_ms, candles FROM paper_minutes WHERE session_id = s.id ORDER BY open_ms DESC LIMIT %(limit)s) AS m ON true
 WHERE s.id = (SELECT max(id) FROM paper_sessions)
 
