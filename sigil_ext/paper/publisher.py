@@ -27,7 +27,7 @@ import redis.asyncio as aioredis
 from sigil_ext.errors import LockHeld, SigilError, UsageError
 from sigil_ext.paper.feed import ClosedMinute, EventKind, Feed, FeedEvent
 from sigil_ext.paper.redis_link import Link, ServerLost, Where
-from sigil_ext.paper.stream_entry import NOTHING, EntryId, encode, format_id, parse_id
+from sigil_ext.paper.stream_entry import NOTHING, EntryId, encode, format_id, parse_id, readable
 
 KEPT_MINUTES = 7 * 1440
 REMEMBERED_MINUTES = 720
@@ -149,12 +149,26 @@ class _Stand:
             raise UsageError(
                 f"stream '{self._stream}' holds minutes of {known['source']}, not of {source}; choose another --stream"
             )
+        await self._tell_dropped(known, symbols)
         self._about = {
             "source": source, "symbols": sorted(symbols), "host": socket.gethostname(), "pid": os.getpid(),
             "started_ms": int(time.time() * 1000),
         }  # fmt: skip
         await self._link.insist(self._write_about)
         return self._last[0] if self._last != NOTHING else None
+
+    async def _tell_dropped(self, known: Mapping[str, Any], symbols: Sequence[str]) -> None:
+        """Tell which symbols of the stream nobody publishes from here on: sessions on them hold what has no price any more."""
+        if self._last == NOTHING:
+            return
+        first = await self._link.insist(lambda client: cast(Any, client.xrange(self._stream, count=1)))
+        had = set(known.get("symbols", ())).union(*(entry.published for entry in readable(first)))
+        if dropped := sorted(had.difference(symbols)):
+            self._note(
+                "stale",
+                f"warning: stream '{self._stream}' holds {', '.join(dropped)}, which from here on nobody publishes: sessions "
+                "get no candles of them; publish them too with --symbols",
+            )
 
     async def add(self, entry_id: EntryId, fields: Mapping[str, str]) -> None:
         """Put an entry into the stream; return when it is there."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -28,6 +29,11 @@ class Entry:
     minute: ClosedMinute
     absent: frozenset[str] = frozenset()
     events: tuple[FeedEvent, ...] = ()
+
+    @property
+    def published(self) -> frozenset[str]:
+        """The symbols that the minute was published for."""
+        return self.absent | self.minute.candles.keys()
 
 
 def encode(minute: ClosedMinute, symbols: Sequence[str] = (), events: Sequence[FeedEvent] = ()) -> dict[str, str]:
@@ -60,6 +66,16 @@ def decode(entry_id: str, fields: Mapping[str, str]) -> Entry | None:
     if (minute.open_ms, 0) != (open_ms, number):
         raise ValueError(f"holds the minute {minute.open_ms}")
     return entry
+
+
+def readable(entries: Iterable[tuple[str, Mapping[str, str]]]) -> list[Entry]:
+    """Return the minutes among entries of a stream; ends of recordings, and what is no minute, are left out."""
+    found: list[Entry] = []
+    for entry_id, fields in entries:
+        with suppress(ValueError):
+            if (entry := decode(entry_id, fields)) is not None:
+                found.append(entry)
+    return found
 
 
 def parse_id(entry_id: str) -> EntryId:

@@ -25,13 +25,15 @@ from sigil_ext.paper.publisher import KEPT_MINUTES, STREAMS_KEY, about_key, hold
 from sigil_ext.paper.redis_feed import OnGap, RedisFeed
 from sigil_ext.paper.redis_link import TIMEOUT_S, Where
 from sigil_ext.paper.replay_feed import ReplayFeed, Speed
-from sigil_ext.paper.stream_entry import parse_id
+from sigil_ext.paper.stream_entry import parse_id, readable
 from sigil_ext.rules.symbols import to_jesse
 from sigil_ext.settings.environment import load_environment
 from sigil_ext.settings.project import Project, find_project
 from sigil_ext.settings.redis_address import REDIS_URL_KEY
 
 PublishedFeed = Literal["replay", "exchange"]
+RECENT_MINUTES = 10
+"""In how many of the newest minutes a symbol has to have a candle, not to be named as silent."""
 BEHIND_MS = 3 * MINUTE_MS
 """An exchange's stream whose newest minute ended longer ago than this is behind."""
 
@@ -72,7 +74,11 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class StreamStatus:
-    """How one stream stands. `publisher` is who holds it, None where nobody does; `finding` is None where all is well."""
+    """How one stream stands. `publisher` is who holds it, None where nobody does; `finding` is None where all is well.
+
+    `dropped` are symbols of its oldest or newest minutes that are not published any more, `silent` those that are and had no
+    candle in its last ten minutes: neither need be wrong.
+    """
 
     name: str
     source: str
@@ -83,6 +89,8 @@ class StreamStatus:
     ended: bool
     publisher: str | None
     finding: str | None
+    dropped: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +212,7 @@ def _stream_status(link: redis.Redis, name: str) -> StreamStatus:
     about: dict[str, Any] = json.loads(cast(str, link.get(about_key(name))) or "{}")
     holder = cast(str | None, link.get(lock_key(name)))
     first = cast(Any, link.xrange(name, count=1))
-    last = cast(Any, link.xrevrange(name, count=1))
+    last = cast(Any, link.xrevrange(name, count=RECENT_MINUTES + 1))  # the newest may be the end of a recording
     ended = bool(last) and "end" in last[0][1]
     last_ms = parse_id(last[0][0])[0] if last else None
     publisher = holder_of(holder) if holder else None
@@ -215,9 +223,14 @@ def _stream_status(link: redis.Redis, name: str) -> StreamStatus:
         finding = "holds no minute yet"
     elif about.get("source", "").startswith("exchange") and time.time() * 1000 - last_ms - MINUTE_MS > BEHIND_MS:
         finding = f"is behind by {(time.time() * 1000 - last_ms) / MINUTE_MS - 1:.0f} min"
+    published = frozenset(about.get("symbols", ()))
+    recent = readable(last)[:RECENT_MINUTES]
+    dropped = frozenset[str]().union(*(entry.published for entry in (*readable(first), *recent) if about)) - published
+    silent = published.difference(*(entry.minute.candles for entry in recent))
     return StreamStatus(
-        name, about.get("source", ""), tuple(about.get("symbols", ())), link.xlen(name),
+        name, about.get("source", ""), tuple(sorted(published)), link.xlen(name),
         parse_id(first[0][0])[0] if first else None, last_ms, ended, publisher, finding,
+        tuple(sorted(dropped)), tuple(sorted(silent)) if len(recent) == RECENT_MINUTES and not ended else (),
     )  # fmt: skip
 
 

@@ -21,10 +21,13 @@ from sigil_ext.bridge.candle_files import load_candles
 from sigil_ext.errors import UsageError
 from sigil_ext.paper import embedded_redis
 from sigil_ext.paper.feed import MINUTE_MS, ClosedMinute
-from sigil_ext.services.feed import feed_status, open_redis_feed
+from sigil_ext.paper.publisher import publish
+from sigil_ext.paper.replay_feed import ReplayFeed
+from sigil_ext.services.feed import feed_status, find_server, open_redis_feed
 from sigil_ext.services.paper_feeds import PaperRequest, open_source
 from sigil_ext.settings.overlays import load_variant
 from sigil_ext.settings.project import Project
+from tests.conftest import Ran
 from tests.exchange_server.market import Market, MarketClock
 from tests.exchange_server.server import ExchangeServer
 
@@ -138,6 +141,52 @@ def test_a_session_on_a_stream_of_two_quote_currencies_has_to_say_which(project,
     with pytest.raises(UsageError, match=r"this one has 2 \(USD: AT-USD; USDT: ACH-USDT\); take the symbols of one"):
         open_source(asked, project, None, lambda event: None)
     open_source(replace(asked, symbols=("ACH-USDT",)), project, None, lambda event: None)
+
+
+def test_symbols_that_a_publisher_leaves_out_are_named_at_its_start_and_by_the_status(project, sigil, start):
+    options = ("feed", "publish", "--feed", "replay", "--candles", "sample", "--symbols")
+    whole = sigil(*options, ",".join(NAMES), "--finish", "2025-06-16T21:30")
+    assert (whole.status, "nobody publishes" in whole.err) == (0, False), "nothing is missing yet"
+    for finish in ("2025-06-16T21:35", "2025-06-16T22:00"):  # and the second time, when it knows of one symbol only
+        fewer = sigil(*options, "ACH-USDT", "--finish", finish)
+        assert fewer.status == 0, "it goes on"
+        assert f"warning: stream '{STREAM}' holds DOGS-USDT, which from here on nobody publishes" in fewer.err
+        shown = sigil("feed", "status")
+        assert (shown.status, f"{STREAM}: no longer published: DOGS-USDT\n" in shown.out) == (0, True)
+    document = json.loads(sigil("feed", "status", "--json").out)["streams"][0]
+    assert (document["dropped"], document["silent"], document["finding"]) == (["DOGS-USDT"], [], None)
+    again = start(*options, ",".join(NAMES), "--speed", "600")
+    wait_until(lambda: str(again.pid) in (feed_status(project=project).streams[0].publisher or ""))
+    wait_until(lambda: length(project) > 60 + 3 + 3)
+    assert "no longer published" not in sigil("feed", "status").out
+    again.terminate()
+    assert "nobody publishes" not in again.communicate(timeout=60)[1]
+
+
+def test_a_published_symbol_without_a_candle_lately_is_named_and_no_finding(project, sigil):
+    class Unended(ReplayFeed):
+        async def minutes(self, symbols, after_ms):
+            async for minute in super().minutes(symbols, after_ms):
+                yield minute
+            await asyncio.Event().wait()
+
+    candles = load_candles(Path("sample"), NAMES, FIRST, FIRST + 30 * MINUTE_MS)
+    dogs = candles["DOGS-USDT"]
+    candles["DOGS-USDT"] = replace(dogs, candles=dogs.candles[:20])
+    where, _ = find_server(project)
+
+    async def status_when(minutes: int) -> Ran:
+        feed = Unended(candles, finish_ms=FIRST + minutes * MINUTE_MS)
+        publishing = asyncio.create_task(publish(feed, where, STREAM, NAMES, source="replay binance"))
+        await asyncio.to_thread(wait_until, lambda: length(project) == minutes)
+        shown = await asyncio.to_thread(sigil, "feed", "status")
+        publishing.cancel()
+        await asyncio.gather(publishing, return_exceptions=True)
+        return shown
+
+    assert "no candle" not in asyncio.run(status_when(29)).out, "the twentieth minute is among the last ten"
+    shown = asyncio.run(status_when(30))
+    assert (shown.status, f"{STREAM}: no candle in its last 10 minutes: DOGS-USDT\n" in shown.out) == (0, True)
 
 
 def test_publisher_and_embedded_server_are_killed_and_every_minute_arrives_once(project, start):

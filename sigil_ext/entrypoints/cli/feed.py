@@ -97,6 +97,8 @@ def status(ctx: click.Context, stream: str | None, as_json: bool) -> None:
         click.echo(f"{found.place}: {found.finding or 'answers'}" + (f", pid {found.pid}" if found.pid else ""))
         if found.streams:
             wide_console().print(_table(found.streams))
+            for s in found.streams:
+                _say_missing(s)
         elif found.finding is None:
             click.echo("no streams yet; fill one with: sigil feed publish")
     if found.finding or any(s.finding for s in found.streams):
@@ -193,11 +195,18 @@ def _table(streams: tuple[StreamStatus, ...]) -> Table:
     return table
 
 
+def _say_missing(s: StreamStatus) -> None:
+    if s.dropped:
+        click.echo(f"{s.name}: no longer published: {', '.join(s.dropped)}")
+    if s.silent:
+        click.echo(f"{s.name}: no candle in its last 10 minutes: {', '.join(s.silent)}")
+
+
 def _document(s: StreamStatus) -> dict[str, Any]:
     return {
         "stream": s.name, "source": s.source, "symbols": list(s.symbols), "entries": s.entries,
         "first": _iso(s.first_ms), "last": _iso(s.last_ms), "ended": s.ended, "publisher": s.publisher,
-        "finding": s.finding,
+        "finding": s.finding, "dropped": list(s.dropped), "silent": list(s.silent),
     }  # fmt: skip
 
 
