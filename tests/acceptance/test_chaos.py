@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.chaos import database, kills, live, load, races
+from benchmarks.chaos import database, kills, live, load, people, races
 from benchmarks.chaos.common import Verdict
 from benchmarks.chaos.reference import Undisturbed, undisturbed
 
@@ -52,6 +52,13 @@ def test_of_two_sessions_of_a_variant_one_goes_on_whoever_was_first(left_alone, 
     verdict = Verdict("races")
     races.disturb(races.parse([*PERIOD, "--starts", "1", "--short", "--preloaded"]), tmp_path, left_alone, verdict)
     assert verdict.failed == []
+
+
+def test_what_people_do_to_a_session_that_dies_meanwhile_is_the_only_difference_to_the_backtest(tmp_path):
+    verdict = Verdict("people")
+    people.disturb(people.parse([*PERIOD, "--acts", "14", "--preloaded"]), tmp_path, verdict)
+    assert verdict.failed == []
+    assert sum(verdict.figures["acts"].values()) == 14
 
 
 def test_the_load_script_measures_a_session(tmp_path, capsys):
