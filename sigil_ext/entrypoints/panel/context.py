@@ -17,6 +17,7 @@ Connections are read only and give up a statement after `STATEMENT_LIMIT_S`. Act
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -31,7 +32,7 @@ from psycopg2.extensions import connection
 from starlette.requests import HTTPConnection
 
 from sigil_ext.db.connection import Database
-from sigil_ext.errors import MigrationError, SigilError, UnknownVariant, UsageError
+from sigil_ext.errors import DamagedRecord, MigrationError, SigilError, UnknownVariant, UsageError
 from sigil_ext.services.status import readable
 from sigil_ext.settings.overlays import RESEARCH_ONLY, TRADED_VARIANTS
 from sigil_ext.settings.project import Project
@@ -44,6 +45,8 @@ THREADS_OF_A_VARIANT = 4
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Away:
@@ -53,7 +56,7 @@ class Away:
     """
 
     variant: str
-    kind: Literal["absent", "unreachable", "outdated", "slow"]
+    kind: Literal["absent", "unreachable", "outdated", "slow", "damaged"]
     sentence: str
 
     @property
@@ -66,6 +69,7 @@ _SAID = {
     "unreachable": "its database cannot be reached",
     "outdated": "its database waits for a migration",
     "slow": "its database did not answer in time",
+    "damaged": "its record is damaged; the panel's log names the minute and the way out",
 }
 
 
@@ -261,6 +265,10 @@ class PanelContext:
                 variant.is_there()  # what was asked for is wrong; the database said so
                 raise
             away = _away(name, error)
+            if isinstance(error, DamagedRecord):
+                variant.is_there()  # other questions do not read that minute
+                _log.error("%s", error)
+                return Answer(name, None, away)
         except BaseException:
             variant.nobody_waits()
             raise
@@ -283,6 +291,8 @@ def _away(name: str, error: Exception) -> Away:
     said = str(error)
     if "nothing ran yet" in said or "no database yet" in said:
         return Away(name, "absent", said)
+    if isinstance(error, DamagedRecord):
+        return Away(name, "damaged", said)
     return Away(name, "outdated" if "sigil migrate up" in said else "unreachable", said)
 
 

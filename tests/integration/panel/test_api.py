@@ -171,6 +171,24 @@ def test_candles_are_those_of_the_file_that_the_session_ran_on(panel, timeframe,
     assert earlier == bars[:20]
 
 
+def test_a_damaged_minute_is_said_where_it_is_read_and_nowhere_else(panel, recorded):
+    newest = "open_ms = (SELECT max(open_ms) FROM paper_minutes)"
+    asked = {"variant": RECORDED, "symbol": "TSTUSDT", "timeframe": "1m", "limit": 5}
+    ((whole,),) = rows(recorded, f"SELECT candles FROM paper_minutes WHERE {newest}")
+    rows(recorded, f"UPDATE paper_minutes SET candles = substr(candles, 1, 40) WHERE {newest} RETURNING 1")
+    try:
+        damaged, trades = panel.get("/candles", params=asked), panel.get("/trades", params={"variant": RECORDED})
+        listed = panel.get("/positions").json()
+    finally:
+        rows(recorded, f"UPDATE paper_minutes SET candles = %s WHERE {newest} RETURNING 1", bytes(whole))
+    assert damaged.status_code == 503
+    assert damaged.json()["error"]["code"] == "variant_damaged"
+    assert "its record is damaged" in damaged.json()["error"]["message"]
+    assert trades.json()["data"], "trades are not in the minutes"
+    assert {(a["variant"], a["code"]) for a in listed["meta"]["away"]} >= {(RECORDED, "damaged")}
+    assert panel.get("/candles", params=asked).status_code == 200, "mended, it is read at once"
+
+
 def test_a_symbol_that_was_never_recorded_has_no_candles_and_what_is_no_symbol_is_refused(panel):
     asked = {"variant": RECORDED, "symbol": "BTC-USDT"}
     assert panel.get("/candles", params=asked).json()["data"] == []

@@ -22,7 +22,7 @@ class AwayVariant(BaseModel):
     """A variant that is missing from the answer, and why."""
 
     variant: str
-    code: Literal["absent", "unreachable", "outdated", "slow"]
+    code: Literal["absent", "unreachable", "outdated", "slow", "damaged"]
     message: str
 
 
